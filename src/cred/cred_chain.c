@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Provider "default": env, oidc, cli, ecs, the first that has a credential; it is asked first the
+ * next time. When none has, the text names each of them with its reason. */
+#include "cred/cred_provider.h"
+
+#include <stdio.h>
+
+static const struct cred_provider *const chain[] = {
+    &cred_provider_env,
+    &cred_provider_oidc,
+    &cred_provider_cli,
+    &cred_provider_ecs,
+};
+
+/* What the callers put in front: `profile "NAME": `. */
+enum { PROFILE_PREFIX = 96 };
+
+/* All reasons in one text: each gets its share of the room, and what short ones leave goes to the
+ * long ones, so that none pushes another out. */
+static void aggregate(const struct err_detail reasons[ARRAY_LEN(chain)], struct err_detail *why)
+{
+    size_t room = sizeof why->text - PROFILE_PREFIX, share = 0, used = 0, overhead = 0;
+    char text[sizeof why->text];
+    for (size_t i = 0; i < ARRAY_LEN(chain); i++)
+        overhead += strlen(chain[i]->name) + 4; /* ": " and "; " */
+    /* the largest share with which everything fits */
+    for (share = room; share > 0; share--) {
+        size_t need = overhead;
+        for (size_t i = 0; i < ARRAY_LEN(chain); i++) {
+            size_t n = strlen(reasons[i].text);
+            need += n < share ? n : share;
+        }
+        if (need <= room)
+            break;
+    }
+    for (size_t i = 0; i < ARRAY_LEN(chain); i++) {
+        int n = snprintf(text + used, sizeof text - used, "%s%s: %.*s", i ? "; " : "",
+                         chain[i]->name, (int)share, reasons[i].text);
+        if (n > 0)
+            used += (size_t)n;
+        if (used >= sizeof text)
+            break;
+    }
+    err_set(why, ERR_CREDENTIALS, "%s", text);
+}
+
+static struct cred *fetch(struct cred_ctx *ctx, const struct conf_profile *p,
+                          struct err_detail *why)
+{
+    struct err_detail reasons[ARRAY_LEN(chain)] = {{""}};
+    const struct cred_provider *first = ctx->memory->worked;
+    for (size_t step = 0; step <= ARRAY_LEN(chain); step++) {
+        /* step 0 asks the one that worked, the others follow in their order */
+        const struct cred_provider *pr = step ? chain[step - 1] : first;
+        if (!pr || (step && pr == first))
+            continue;
+        size_t at = 0;
+        while (at < ARRAY_LEN(chain) - 1 && chain[at] != pr)
+            at++;
+        struct cred *c = cred_provider_run(pr, ctx, p, &reasons[at]);
+        if (c) {
+            ctx->memory->worked = pr;
+            return c;
+        }
+        /* without the network, nothing behind one that needs it may be preferred to it */
+        if (ctx->deferred)
+            break;
+    }
+    aggregate(reasons, why);
+    return NULL;
+}
+
+const struct cred_provider cred_provider_default = {
+    .name = "default", .remote = true, .fetch = fetch};

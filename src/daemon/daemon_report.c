@@ -1,0 +1,185 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the admin address tells: gathered from the workers' counters, the credential store and the
+ * daemon's own state, without stopping anybody. */
+#include "daemon/daemon_int.h"
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "daemon/metrics.h"
+#include "daemon/status.h"
+#include <stdio.h>
+#include <stdlib.h>
+
+enum {
+    STATUS_CREDS_MAX = 64,
+    STATUS_POOLS_MAX = 256,
+    STATUS_LISTENERS_MAX = 64,
+    STATUS_WORKERS_MAX = 256
+};
+
+/* Everything one report needs, on the heap: too much for a stack. */
+struct report {
+    const struct stat *stats[STATUS_WORKERS_MAX];
+    struct metrics_pool pools[STATUS_POOLS_MAX];
+    struct cred_status creds[STATUS_CREDS_MAX];
+    struct metrics_library libraries[3];
+    const char *listeners[STATUS_LISTENERS_MAX];
+    char reason[512];
+    struct status_input in;
+};
+
+bool daemon_healthy(struct daemon *d)
+{
+    uint64_t now = clock_fresh_ns();
+    for (unsigned i = 0; i < d->nworkers; i++) {
+        uint64_t at = worker_turn_ns(d->workers[i]);
+        if (at < now && now - at > ADMIN_STUCK_S * NS_PER_SEC)
+            return false;
+    }
+    return true;
+}
+
+static bool health(void *arg, struct buf *reason)
+{
+    if (daemon_healthy(arg))
+        return true;
+    buf_putz(reason, "a worker's loop does not turn");
+    return false;
+}
+
+/* A profile that requests get without asking for it by name. */
+static bool in_use(const struct conf *c, const char *name)
+{
+    bool used = strcmp(c->profile, name) == 0;
+    for (size_t i = 0; i < c->nlisten; i++)
+        used = used || strcmp(c->listen[i].profile, name) == 0;
+    for (size_t i = 0; i < c->nroutes; i++)
+        used = used || strcmp(c->routes[i].profile, name) == 0;
+    for (size_t i = 0; i < c->nclients; i++)
+        used = used || strcmp(c->clients[i].profile, name) == 0;
+    for (size_t i = 0; i < c->npolicies; i++)
+        used = used || strcmp(c->policies[i].profile, name) == 0;
+    return used;
+}
+
+/* A usable credential for every profile that requests can get without asking for it by name. */
+static bool ready(void *arg, struct buf *reason)
+{
+    struct daemon *d = arg;
+    struct cred_status *v = calloc(STATUS_CREDS_MAX, sizeof *v);
+    bool ok = v != NULL;
+    if (d->phase != DAEMON_RUNNING) {
+        buf_putz(reason, "draining");
+        ok = false;
+    } else if (v) {
+        size_t n = cred_store_status(d->creds, v, STATUS_CREDS_MAX);
+        for (size_t i = 0; i < n; i++) {
+            if (v[i].state == CRED_OK || !in_use(d->conf, v[i].profile))
+                continue;
+            buf_printf(reason, "%sprofile %s: %s", reason->n ? "; " : "", v[i].profile,
+                       v[i].state == CRED_PENDING ? "the credential is being fetched"
+                                                  : v[i].why.text);
+            ok = false;
+        }
+    }
+    free(v);
+    return ok;
+}
+
+static size_t gather_pools(struct daemon *d, struct metrics_pool *out, size_t max)
+{
+    struct worker_pool *v = calloc(64, sizeof *v);
+    size_t n = 0;
+    for (unsigned i = 0; v && i < d->nworkers; i++) {
+        size_t m = worker_pools(d->workers[i], v, 64);
+        for (size_t k = 0; k < m && n < max; k++, n++) {
+            snprintf(out[n].host, sizeof out[n].host, "%s", v[k].host);
+            out[n].idle = v[k].idle;
+            out[n].active = v[k].active;
+            out[n].pending = v[k].pending;
+        }
+    }
+    free(v);
+    return n;
+}
+
+static struct report *gather(struct daemon *d)
+{
+    struct report *r = calloc(1, sizeof *r);
+    if (!r)
+        return NULL;
+    struct metrics_input *m = &r->in.m;
+    for (unsigned i = 0; i < d->nworkers && i < STATUS_WORKERS_MAX; i++)
+        r->stats[m->nstats++] = worker_stat(d->workers[i]);
+    m->stats = r->stats;
+    m->pools = r->pools;
+    m->npools = gather_pools(d, r->pools, STATUS_POOLS_MAX);
+    m->creds = r->creds;
+    m->ncreds = cred_store_status(d->creds, r->creds, STATUS_CREDS_MAX);
+    r->libraries[0] = (struct metrics_library){"libmicrohttpd", front_library_version()};
+    r->libraries[1] = (struct metrics_library){"libcurl", conn_library_version()};
+    r->libraries[2] = (struct metrics_library){"openssl", digest_library_version()};
+    m->libraries = r->libraries;
+    m->nlibraries = 3;
+    m->version = PACKAGE_VERSION;
+    m->skew_s = atomic_load(&d->shared.skew_s);
+    m->reload_ok = d->reload_ok;
+    m->reload_s = d->reload_s;
+    m->log_dropped = log_dropped();
+    for (size_t i = 0; i < d->ndoors && r->in.nlisteners < STATUS_LISTENERS_MAX; i++)
+        if (!d->doors[i]->closing)
+            r->listeners[r->in.nlisteners++] = d->doors[i]->sock->name;
+    r->in.listeners = r->listeners;
+    r->in.conf = d->conf;
+    struct buf why;
+    buf_init(&why, sizeof r->reason - 1);
+    r->in.ready = ready(d, &why);
+    snprintf(r->reason, sizeof r->reason, "%.*s", STR_ARG(buf_str(&why)));
+    buf_free(&why);
+    r->in.reason = r->in.ready ? "" : r->reason;
+    r->in.draining = d->phase != DAEMON_RUNNING;
+    r->in.reload_why = d->reload_ok ? "" : d->reload_why;
+    r->in.now_s = clock_wall_s();
+    r->in.started_s = d->started_s;
+    return r;
+}
+
+static void metrics(void *arg, struct buf *out)
+{
+    struct report *r = gather(arg);
+    if (r)
+        metrics_write(&r->in.m, out);
+    else
+        out->failed = true;
+    free(r);
+}
+
+static void status(void *arg, struct buf *out)
+{
+    struct report *r = gather(arg);
+    if (r)
+        status_write(&r->in, out);
+    else
+        out->failed = true;
+    free(r);
+}
+
+static void page(void *arg, struct buf *out)
+{
+    struct report *r = gather(arg);
+    if (r)
+        status_page(&r->in, out);
+    else
+        out->failed = true;
+    free(r);
+}
+
+static void quit(void *arg)
+{
+    daemon_drain(arg, "asked to on the admin address");
+}
+
+struct admin_source daemon_report(struct daemon *d)
+{
+    return (struct admin_source){d, health, ready, metrics, status, page, quit};
+}

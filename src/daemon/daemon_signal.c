@@ -1,0 +1,152 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Signals: SIGTERM and SIGINT drain, a second one ends at once; SIGHUP reloads; SIGUSR1 reopens the
+ * log. They arrive through a descriptor, so that everything here runs in the main loop. */
+#include "daemon/daemon_int.h"
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "daemon/notify.h"
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/epoll.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+static void reload_failed(struct daemon *d, const char *why)
+{
+    d->reload_ok = false;
+    snprintf(d->reload_why, sizeof d->reload_why, "%s", why);
+    log_msg(LOG_ERROR, "reload failed, the old configuration stays: %s", why);
+}
+
+static void apply(struct daemon *d, struct conf *c, struct proxy_rules *rules)
+{
+    for (unsigned i = 0; i < d->nworkers; i++)
+        if (!worker_reload(d->workers[i], rules, d->doors, d->ndoors))
+            log_msg(LOG_ERROR, "reload: worker %u did not answer", i);
+    daemon_unlisten(d, false);
+    if (d->admin)
+        admin_configure(d->admin, c);
+    proxy_rules_unref(d->rules);
+    conf_unref(d->conf);
+    d->rules = rules;
+    d->conf = c;
+    d->reload_ok = true;
+    d->reload_s = clock_wall_s();
+    d->reload_why[0] = '\0';
+}
+
+static void tell_restart(const struct conf *before, const struct conf *after)
+{
+    struct buf keys;
+    buf_init(&keys, 4096);
+    conf_restart_needed(before, after, &keys);
+    struct str all = buf_str(&keys);
+    while (all.p && all.n) {
+        struct str key = str_cut(&all, '\n');
+        if (key.n)
+            log_msg(LOG_WARN, "reload: %.*s takes effect with the next start only", STR_ARG(key));
+    }
+    buf_free(&keys);
+}
+
+/* Everything is checked before anything is changed. */
+static void reload(struct daemon *d)
+{
+    char msg[512];
+    struct buf errs;
+    notify_reloading();
+    log_msg(LOG_INFO, "reloading the configuration");
+    buf_init(&errs, 64 * 1024);
+    struct conf *c = conf_load(d->args, &errs);
+    const char *text = buf_cstr(&errs);
+    struct proxy_rules *rules = c ? proxy_rules_new(c) : NULL;
+    if (!c) {
+        reload_failed(d, text ? text : "unknown");
+    } else if (!rules || !worker_check(c, msg, sizeof msg)) {
+        reload_failed(d, rules ? msg : "out of memory");
+    } else if (!daemon_listen(d, c, msg, sizeof msg)) {
+        reload_failed(d, msg);
+    } else if (!cred_store_reload(d->creds, c)) {
+        reload_failed(d, "credentials: out of memory");
+    } else {
+        tell_restart(d->conf, c);
+        if (!daemon_log_open(c))
+            log_msg(LOG_ERROR, "reload: log.file %s: %s", c->log.file, strerror(errno));
+        apply(d, c, rules);
+        cred_store_refresh_all(d->creds);
+        log_msg(LOG_INFO, "the configuration is reloaded");
+        c = NULL;
+        rules = NULL;
+    }
+    proxy_rules_unref(rules);
+    conf_unref(c);
+    buf_free(&errs);
+    notify_ready(NULL);
+}
+
+static void drain_over(struct timer *t)
+{
+    struct daemon *d = CONTAINER_OF(t, struct daemon, drain_limit);
+    log_msg(LOG_WARN, "drain_timeout has passed: requests still open are ended");
+    for (unsigned i = 0; i < d->nworkers; i++)
+        worker_stop(d->workers[i]);
+}
+
+void daemon_drain(struct daemon *d, const char *why)
+{
+    if (d->phase != DAEMON_RUNNING)
+        return;
+    d->phase = DAEMON_DRAINING;
+    log_msg(LOG_INFO, "draining (%s): requests under way are finished, new ones refused", why);
+    notify_stopping("draining");
+    atomic_store(&d->shared.draining, true);
+    for (unsigned i = 0; i < d->nworkers; i++)
+        if (!worker_drain(d->workers[i]))
+            log_msg(LOG_ERROR, "worker %u did not answer", i);
+    daemon_unlisten(d, true);
+    if (!timer_set(&d->loop.timers, &d->drain_limit, clock_ns() + d->conf->drain_timeout_ns))
+        drain_over(&d->drain_limit);
+}
+
+static void end_now(struct daemon *d)
+{
+    log_msg(LOG_WARN, "a second signal: ending at once");
+    d->exit_code = 1;
+    for (unsigned i = 0; i < d->nworkers; i++)
+        worker_stop(d->workers[i]);
+}
+
+static void signal_ready(struct loop_fd *f, uint32_t events)
+{
+    (void)events;
+    struct daemon *d = CONTAINER_OF(f, struct daemon, signals);
+    struct signalfd_siginfo si;
+    while (read(f->fd, &si, sizeof si) == (ssize_t)sizeof si) {
+        if (si.ssi_signo == SIGHUP)
+            reload(d);
+        else if (si.ssi_signo == SIGUSR1)
+            log_reopen();
+        else if (d->phase == DAEMON_RUNNING)
+            daemon_drain(d, si.ssi_signo == SIGINT ? "SIGINT" : "SIGTERM");
+        else
+            end_now(d);
+    }
+}
+
+bool daemon_signals_open(struct daemon *d)
+{
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, SIGTERM);
+    sigaddset(&set, SIGINT);
+    sigaddset(&set, SIGHUP);
+    sigaddset(&set, SIGUSR1);
+    timer_init(&d->drain_limit, drain_over);
+    if (sigprocmask(SIG_BLOCK, &set, NULL) != 0)
+        return false;
+    d->signals = (struct loop_fd){.fd = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC),
+                                  .ready = signal_ready};
+    return d->signals.fd >= 0 && loop_add(&d->loop, &d->signals, EPOLLIN);
+}

@@ -1,0 +1,466 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A worker's thread: the order of one turn, accepting, and messages from the main thread. */
+#include "daemon/worker.h"
+
+#include "base/clock.h"
+#include "base/log.h"
+#include <errno.h>
+#include <pthread.h>
+#include <semaphore.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { ACCEPT_BATCH = 16, POOLS_MAX = 64 };
+#define ASLEEP_NS (30 * NS_PER_SEC) /* a poll lasts a second at most */
+
+/* A door as this worker's loop watches it. */
+struct worker_door {
+    struct loop_fd w;
+    struct worker *worker;
+    const struct door *door;
+    struct list link;
+    bool ready;
+};
+
+enum worker_phase { RUNNING, DRAINING, STOPPED };
+
+struct worker {
+    struct worker_options o;
+    pthread_t thread;
+    bool started;
+    struct loop loop;
+    struct up *up;
+    struct front *front;
+    struct proxy *proxy;
+    struct stat *stat;
+    struct list doors;
+    struct timer accept_pause, pools_timer;
+    enum worker_phase phase;
+    bool more, knocked;
+    /* one message at a time */
+    struct loop_task task;
+    sem_t taken;
+    struct proxy_rules *new_rules;
+    struct door *const *new_doors;
+    size_t new_ndoors;
+    _Atomic bool stop;
+    /* pools, for metrics */
+    pthread_mutex_t pools_lock;
+    struct worker_pool pools[POOLS_MAX];
+    size_t npools;
+};
+
+/* ---- accepting ---- */
+
+static void doors_pause(struct worker *w)
+{
+    LIST_FOR(l, &w->doors)
+    {
+        struct worker_door *d = CONTAINER_OF(l, struct worker_door, link);
+        loop_del(&w->loop, &d->w);
+    }
+    if (!timer_set(&w->loop.timers, &w->accept_pause, clock_ns() + 100 * NS_PER_MS))
+        log_msg(LOG_ERROR, "out of memory: this worker accepts no more connections");
+}
+
+/* Noted only: who left in the same poll makes room before who comes is counted. */
+static void door_ready(struct loop_fd *f, uint32_t events)
+{
+    (void)events;
+    struct worker_door *d = CONTAINER_OF(f, struct worker_door, w);
+    d->ready = true;
+    d->worker->knocked = true;
+}
+
+static void door_accept(struct worker_door *d)
+{
+    struct worker *w = d->worker;
+    for (int i = 0; i < ACCEPT_BATCH; i++) {
+        struct sockaddr_storage sa;
+        struct peer peer;
+        unsigned salen = sizeof sa;
+        int fd = listen_accept(d->door->sock, &peer, &sa, &salen);
+        if (fd < 0) {
+            if (errno == EMFILE || errno == ENFILE || errno == ENOMEM || errno == ENOBUFS) {
+                /* Nothing to take it with: a pause instead of a spin. */
+                log_msg(LOG_WARN, "accept on %s: %s", d->door->sock->name, strerror(errno));
+                doors_pause(w);
+            }
+            return;
+        }
+        stat_add(w->stat, STAT_ACCEPTED, 1);
+        if (!front_accept(w->front, fd, &peer, &sa, salen, &d->door->tag))
+            return; /* full: who leaves makes room in the next turn */
+    }
+}
+
+static void accept_ready(struct worker *w)
+{
+    struct list *next;
+    if (!w->knocked)
+        return;
+    w->knocked = false;
+    for (struct list *l = w->doors.next; l != &w->doors; l = next) {
+        struct worker_door *d = CONTAINER_OF(l, struct worker_door, link);
+        next = l->next;
+        if (d->ready) {
+            d->ready = false;
+            door_accept(d);
+        }
+    }
+}
+
+static bool door_watch(struct worker *w, struct worker_door *d)
+{
+    d->w.fd = d->door->sock->fd;
+    if (loop_add(&w->loop, &d->w, EPOLLIN | EPOLLEXCLUSIVE))
+        return true;
+    log_msg(LOG_ERROR, "%s can't be watched: %s", d->door->sock->name, strerror(errno));
+    d->w.fd = -1;
+    return false;
+}
+
+static void accept_again(struct timer *t)
+{
+    struct worker *w = CONTAINER_OF(t, struct worker, accept_pause);
+    if (w->phase == RUNNING)
+        LIST_FOR(l, &w->doors)
+    if (!door_watch(w, CONTAINER_OF(l, struct worker_door, link)))
+        return;
+}
+
+static void doors_close(struct worker *w)
+{
+    struct list *l;
+    timer_unset(&w->loop.timers, &w->accept_pause);
+    while ((l = list_pop(&w->doors))) {
+        struct worker_door *d = CONTAINER_OF(l, struct worker_door, link);
+        loop_del(&w->loop, &d->w);
+        free(d);
+    }
+}
+
+static bool doors_open(struct worker *w, struct door *const *doors, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        if (doors[i]->closing)
+            continue;
+        struct worker_door *d = calloc(1, sizeof *d);
+        if (!d)
+            return false;
+        d->worker = w;
+        d->door = doors[i];
+        d->w = (struct loop_fd){.fd = -1, .ready = door_ready};
+        list_push(&w->doors, &d->link);
+        if (!door_watch(w, d))
+            return false;
+    }
+    return true;
+}
+
+/* ---- what the configuration means to each part ---- */
+
+static unsigned share(int64_t total, unsigned nworkers)
+{
+    int64_t part = total / nworkers;
+    return part < 1 ? 1 : (unsigned)part;
+}
+
+static struct up_options up_options_of(const struct conf *c, unsigned nworkers)
+{
+    int64_t per_host = c->pool.connection_pool_maxsize;
+    if (per_host == 0)
+        per_host = 5 * sysconf(_SC_NPROCESSORS_ONLN); /* the SDKs' default */
+    return (struct up_options){.tls = {.verify = c->tls.verify_ssl,
+                                       .ca_file = c->tls.ca_file,
+                                       .cert_file = c->tls.cert_file,
+                                       .key_file = c->tls.key_file,
+                                       .min_tls13 = strcmp(c->tls.min_version, "1.3") == 0},
+                               .http_proxy = c->proxy.http_proxy,
+                               .https_proxy = c->proxy.https_proxy,
+                               .no_proxy = c->proxy.no_proxy,
+                               .connect_to = c->connect_to.v,
+                               .nconnect_to = c->connect_to.n,
+                               .num_pools = (unsigned)c->pool.num_pools,
+                               .per_host = share(per_host, nworkers),
+                               .max_pending = share(c->pool.max_pending, nworkers),
+                               .pending_ns = c->pool.pending_timeout_ns,
+                               .idle_ns = c->pool.idle_timeout_ns,
+                               .max_age_ns = c->pool.max_age_ns};
+}
+
+bool worker_check(const struct conf *c, char *msg, size_t msgsize)
+{
+    struct up_options o = up_options_of(c, 1);
+    struct conn_ctx *ctx = conn_ctx_new(NULL, &o.tls, msg, msgsize);
+    conn_ctx_unref(ctx);
+    return ctx != NULL;
+}
+
+static struct front_options front_options_of(struct worker *w, const struct conf *c)
+{
+    return (struct front_options){.loop = &w->loop,
+                                  .ops = &proxy_front_ops,
+                                  .owner = w->proxy,
+                                  .max_connections =
+                                      share(c->limits.max_connections, w->o.nworkers),
+                                  .max_header = (size_t)c->limits.max_header,
+                                  .max_body = c->limits.max_body,
+                                  .idle_timeout_ns = c->timeouts.client_idle_ns,
+                                  .header_timeout_ns = c->timeouts.client_header_ns,
+                                  .write_timeout_ns = c->timeouts.client_write_ns};
+}
+
+/* ---- messages ---- */
+
+static void reload_task(struct loop_task *t)
+{
+    struct worker *w = CONTAINER_OF(t, struct worker, task);
+    char msg[256] = "out of memory";
+    const struct conf *c = w->new_rules->conf;
+    struct up_options uo = up_options_of(c, w->o.nworkers);
+    if (!proxy_configure(w->proxy, w->new_rules) || !up_configure(w->up, &uo, msg, sizeof msg))
+        log_msg(LOG_ERROR, "reload: worker %u keeps some old settings: %s", w->o.index, msg);
+    /* The rules' conf holds the strings that up borrows: it lives as long as these. */
+    proxy_rules_unref(w->o.rules);
+    w->o.rules = w->new_rules;
+    struct front_options fo = front_options_of(w, c);
+    front_configure(w->front, &fo);
+    doors_close(w);
+    if (!doors_open(w, w->new_doors, w->new_ndoors))
+        log_msg(LOG_ERROR, "reload: worker %u does not serve every listener", w->o.index);
+    sem_post(&w->taken);
+}
+
+static void drain_task(struct loop_task *t)
+{
+    struct worker *w = CONTAINER_OF(t, struct worker, task);
+    doors_close(w);
+    front_drain(w->front);
+    w->phase = DRAINING;
+    sem_post(&w->taken);
+}
+
+static bool post(struct worker *w, void (*run)(struct loop_task *))
+{
+    struct timespec until;
+    w->task.run = run;
+    loop_post(&w->loop, &w->task);
+    clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_sec += 10;
+    while (sem_timedwait(&w->taken, &until) != 0)
+        if (errno != EINTR)
+            return false;
+    return true;
+}
+
+bool worker_reload(struct worker *w, struct proxy_rules *rules, struct door *const *doors,
+                   size_t ndoors)
+{
+    atomic_fetch_add(&rules->refs, 1); /* becomes w->o.rules */
+    w->new_rules = rules;
+    w->new_doors = doors;
+    w->new_ndoors = ndoors;
+    return post(w, reload_task);
+}
+
+bool worker_drain(struct worker *w)
+{
+    return post(w, drain_task);
+}
+
+void worker_stop(struct worker *w)
+{
+    atomic_store(&w->stop, true);
+    loop_wake(&w->loop);
+}
+
+void worker_wake(struct worker *w)
+{
+    loop_wake(&w->loop);
+}
+
+/* ---- the turn ---- */
+
+static void note_pool(void *arg, const char *host, unsigned idle, unsigned active, unsigned pending)
+{
+    struct worker *w = arg;
+    if (w->npools == POOLS_MAX)
+        return;
+    struct worker_pool *p = &w->pools[w->npools++];
+    snprintf(p->host, sizeof p->host, "%s", host);
+    p->idle = idle;
+    p->active = active;
+    p->pending = pending;
+}
+
+static void note_pools(struct timer *t)
+{
+    struct worker *w = CONTAINER_OF(t, struct worker, pools_timer);
+    pthread_mutex_lock(&w->pools_lock);
+    w->npools = 0;
+    up_each_host(w->up, note_pool, w);
+    pthread_mutex_unlock(&w->pools_lock);
+    if (!timer_set(&w->loop.timers, t, clock_ns() + NS_PER_SEC))
+        log_msg(LOG_WARN, "out of memory: pool metrics stop");
+}
+
+static uint64_t earliest(struct worker *w)
+{
+    if (w->more || proxy_dirty(w->proxy))
+        return 0;
+    uint64_t a = timers_next(&w->loop.timers), b = front_deadline(w->front);
+    return a < b ? a : b;
+}
+
+/* Upstream before client: head, first bytes and often the end are there when the client is woken,
+ * so that a unary request costs one suspend, one resume and one run of libmicrohttpd. */
+static void turn(struct worker *w)
+{
+    uint64_t before = clock_ns();
+    loop_poll(&w->loop, earliest(w));
+    if (clock_ns() - before > ASLEEP_NS)
+        up_flush(w->up); /* stopped or suspended meanwhile: nobody kept those connections */
+    accept_ready(w);
+    w->more = up_run(w->up);
+    proxy_credentials(w->proxy);
+    timers_run(&w->loop.timers, clock_ns());
+    proxy_settle(w->proxy);
+    if (front_pending(w->front) || front_deadline(w->front) <= clock_ns())
+        front_run(w->front);
+    proxy_settle(w->proxy);
+    proxy_recycle(w->proxy);
+    stat_add(w->stat, STAT_CLIENT_CONNS,
+             (int64_t)front_connections(w->front) - stat_get(w->stat, STAT_CLIENT_CONNS));
+    stat_add(w->stat, STAT_BUFFERED_BYTES,
+             (int64_t)proxy_buffered(w->proxy) - stat_get(w->stat, STAT_BUFFERED_BYTES));
+}
+
+static void *run(void *arg)
+{
+    struct worker *w = arg;
+    while (!atomic_load_explicit(&w->stop, memory_order_relaxed)) {
+        turn(w);
+        if (w->phase == DRAINING && proxy_inflight(w->proxy) == 0)
+            break;
+    }
+    doors_close(w);
+    proxy_abort_all(w->proxy);
+    proxy_settle(w->proxy);
+    /* Ends what is left: the owner is told of each request through gone(). */
+    front_free(w->front);
+    w->front = NULL;
+    proxy_settle(w->proxy);
+    proxy_recycle(w->proxy);
+    w->o.stopped(w->o.arg);
+    return NULL;
+}
+
+/* ---- life ---- */
+
+static bool build(struct worker *w, char *msg, size_t msgsize)
+{
+    const struct conf *c = w->o.rules->conf;
+    struct up_options uo = up_options_of(c, w->o.nworkers);
+    w->stat = stat_new();
+    if (!w->stat || !(w->up = up_new(&w->loop, w->o.resolver, w->stat, &uo, msg, msgsize)))
+        return false;
+    struct proxy_options po = {.loop = &w->loop,
+                               .up = w->up,
+                               .stat = w->stat,
+                               .creds = w->o.creds,
+                               .shared = w->o.shared,
+                               .nworkers = w->o.nworkers,
+                               .index = w->o.index};
+    if (!(w->proxy = proxy_new(&po, w->o.rules)))
+        return false;
+    struct front_options fo = front_options_of(w, c);
+    if (!(w->front = front_new(&fo, msg, msgsize)))
+        return false;
+    timer_init(&w->accept_pause, accept_again);
+    timer_init(&w->pools_timer, note_pools);
+    return timer_set(&w->loop.timers, &w->pools_timer, clock_ns() + NS_PER_SEC) &&
+           doors_open(w, w->o.doors, w->o.ndoors);
+}
+
+struct worker *worker_new(const struct worker_options *o, char *msg, size_t msgsize)
+{
+    snprintf(msg, msgsize, "out of memory");
+    struct worker *w = calloc(1, sizeof *w);
+    if (!w)
+        return NULL;
+    w->o = *o;
+    atomic_fetch_add(&o->rules->refs, 1);
+    list_init(&w->doors);
+    pthread_mutex_init(&w->pools_lock, NULL);
+    sem_init(&w->taken, 0, 0);
+    if (!loop_init(&w->loop)) {
+        snprintf(msg, msgsize, "epoll: %s", strerror(errno));
+        proxy_rules_unref(w->o.rules);
+        free(w);
+        return NULL;
+    }
+    if (build(w, msg, msgsize))
+        return w;
+    worker_free(w);
+    return NULL;
+}
+
+bool worker_start(struct worker *w)
+{
+    char name[16];
+    sigset_t all, before;
+    /* Signals are the main thread's. */
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    w->started = pthread_create(&w->thread, NULL, run, w) == 0;
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    if (w->started) {
+        snprintf(name, sizeof name, "worker-%u", w->o.index);
+        pthread_setname_np(w->thread, name);
+    }
+    return w->started;
+}
+
+void worker_free(struct worker *w)
+{
+    if (!w)
+        return;
+    if (w->started)
+        pthread_join(w->thread, NULL);
+    doors_close(w);
+    front_free(w->front);
+    proxy_free(w->proxy);
+    up_free(w->up);
+    timer_unset(&w->loop.timers, &w->pools_timer);
+    loop_free(&w->loop);
+    stat_free(w->stat);
+    proxy_rules_unref(w->o.rules);
+    pthread_mutex_destroy(&w->pools_lock);
+    sem_destroy(&w->taken);
+    free(w);
+}
+
+const struct stat *worker_stat(const struct worker *w)
+{
+    return w->stat;
+}
+
+uint64_t worker_turn_ns(const struct worker *w)
+{
+    return atomic_load_explicit(&w->loop.turn_ns, memory_order_relaxed);
+}
+
+size_t worker_pools(struct worker *w, struct worker_pool *out, size_t max)
+{
+    pthread_mutex_lock(&w->pools_lock);
+    size_t n = w->npools < max ? w->npools : max;
+    memcpy(out, w->pools, n * sizeof *out);
+    pthread_mutex_unlock(&w->pools_lock);
+    return n;
+}

@@ -1,0 +1,182 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Upstream connections: what a loop's connections share, the bytes over one that is connected, its
+ * end. How one is made is conn_open.c's. With it the only user of libcurl on the request path and
+ * of OpenSSL for TLS. */
+#include "io/conn_int.h"
+
+#include "base/log.h"
+#include <errno.h>
+#include <openssl/err.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+
+int conn_ssl_index = -1;
+
+bool conn_global_init(void)
+{
+    conn_ssl_index = SSL_CTX_get_ex_new_index(0, NULL, NULL, NULL, NULL);
+    return conn_ssl_index >= 0 && curl_global_init(CURL_GLOBAL_DEFAULT) == CURLE_OK;
+}
+
+const char *conn_library_version(void)
+{
+    return curl_version();
+}
+
+static X509_STORE *load_store(const char *ca_file, char *msg, size_t msgsize)
+{
+    X509_STORE *st = X509_STORE_new();
+    int ok =
+        st && (ca_file[0] ? X509_STORE_load_file(st, ca_file) : X509_STORE_set_default_paths(st));
+    if (ok == 1)
+        return st;
+    snprintf(msg, msgsize, "tls.ca_file: no certificates could be read from %s",
+             ca_file[0] ? ca_file : "the system's store");
+    X509_STORE_free(st);
+    return NULL;
+}
+
+struct conn_ctx *conn_ctx_new(struct loop *loop, const struct conn_tls *tls, char *msg,
+                              size_t msgsize)
+{
+    struct conn_ctx *x = calloc(1, sizeof *x);
+    if (!x) {
+        snprintf(msg, msgsize, "out of memory");
+        return NULL;
+    }
+    x->refs = 1;
+    x->loop = loop;
+    list_init(&x->dead);
+    x->verify = tls->verify;
+    x->min_tls13 = tls->min_tls13;
+    x->cert_file = tls->cert_file[0] ? strdup(tls->cert_file) : NULL;
+    x->key_file = tls->key_file[0] ? strdup(tls->key_file) : NULL;
+    x->store = load_store(tls->ca_file, msg, msgsize);
+    x->share = curl_share_init();
+    if (x->store && x->share && !(tls->cert_file[0] && !x->cert_file) &&
+        !(tls->key_file[0] && !x->key_file) &&
+        curl_share_setopt(x->share, CURLSHOPT_SHARE, CURL_LOCK_DATA_SSL_SESSION) == CURLSHE_OK)
+        return x;
+    if (x->store)
+        snprintf(msg, msgsize, "out of memory");
+    conn_ctx_unref(x);
+    return NULL;
+}
+
+void conn_ctx_unref(struct conn_ctx *x)
+{
+    if (!x || --x->refs)
+        return;
+    if (x->share && curl_share_cleanup(x->share) != CURLSHE_OK)
+        log_msg(LOG_ERROR, "libcurl: a TLS session share was freed while in use");
+    X509_STORE_free(x->store);
+    free(x->cert_file);
+    free(x->key_file);
+    free(x);
+}
+
+void *conn_user(const struct conn *c)
+{
+    return c->user;
+}
+
+void conn_close(struct conn *c)
+{
+    if (!c || c->closed)
+        return;
+    c->closed = true;
+    timer_unset(&c->ctx->loop->timers, &c->timer);
+    loop_del(c->ctx->loop, &c->io);
+    for (int i = 0; i < CONN_SOCKS; i++)
+        if (c->socks[i].used)
+            loop_del(c->ctx->loop, &c->socks[i].w);
+    list_push(&c->ctx->dead, &c->link);
+}
+
+static void conn_free(struct conn *c)
+{
+    if (c->multi && c->easy) {
+        curl_multi_setopt(c->multi, CURLMOPT_SOCKETFUNCTION, NULL);
+        curl_multi_setopt(c->multi, CURLMOPT_TIMERFUNCTION, NULL);
+        curl_multi_remove_handle(c->multi, c->easy);
+    }
+    curl_easy_cleanup(c->easy);
+    curl_multi_cleanup(c->multi);
+    curl_slist_free_all(c->resolve);
+    curl_slist_free_all(c->connect_to);
+    struct conn_ctx *ctx = c->ctx;
+    free(c);
+    conn_ctx_unref(ctx);
+}
+
+void conn_reap(struct conn_ctx *ctx)
+{
+    struct list *l;
+    ctx->refs++; /* the last connection must not take the list with it */
+    while ((l = list_pop(&ctx->dead)))
+        conn_free(CONTAINER_OF(l, struct conn, link));
+    conn_ctx_unref(ctx);
+}
+
+/* What a failed SSL_read or SSL_write means. */
+static enum conn_io ssl_outcome(struct conn *c, int rc)
+{
+    int e = SSL_get_error(c->ssl, rc);
+    ERR_clear_error();
+    if (e == SSL_ERROR_WANT_READ || e == SSL_ERROR_WANT_WRITE)
+        return CONN_AGAIN;
+    return e == SSL_ERROR_ZERO_RETURN ? CONN_END : CONN_FAILED;
+}
+
+static enum conn_io curl_outcome(CURLcode rc)
+{
+    return rc == CURLE_OK ? CONN_OK : rc == CURLE_AGAIN ? CONN_AGAIN : CONN_FAILED;
+}
+
+static enum conn_io socket_outcome(ssize_t got, size_t *done)
+{
+    if (got < 0)
+        return errno == EAGAIN || errno == EINTR ? CONN_AGAIN : CONN_FAILED;
+    *done = (size_t)got;
+    return CONN_OK;
+}
+
+enum conn_io conn_send(struct conn *c, const char *p, size_t n, size_t *done)
+{
+    *done = 0;
+    if (c->via == VIA_SSL) {
+        int rc = SSL_write_ex(c->ssl, p, n, done);
+        return rc == 1 ? CONN_OK : ssl_outcome(c, rc);
+    }
+    if (c->via == VIA_SOCKET)
+        return socket_outcome(send(c->io.fd, p, n, MSG_NOSIGNAL | MSG_DONTWAIT), done);
+    return curl_outcome(curl_easy_send(c->easy, p, n, done));
+}
+
+enum conn_io conn_recv(struct conn *c, char *p, size_t n, size_t *done)
+{
+    enum conn_io r;
+    *done = 0;
+    if (c->via == VIA_SSL) {
+        int rc = SSL_read_ex(c->ssl, p, n, done);
+        return rc == 1 ? CONN_OK : ssl_outcome(c, rc);
+    }
+    if (c->via == VIA_SOCKET)
+        r = socket_outcome(recv(c->io.fd, p, n, MSG_DONTWAIT), done);
+    else
+        r = curl_outcome(curl_easy_recv(c->easy, p, n, done));
+    return r == CONN_OK && *done == 0 ? CONN_END : r;
+}
+
+bool conn_is_quiet(const struct conn *c)
+{
+    char byte;
+    return recv(c->io.fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) < 0 && errno == EAGAIN;
+}
+
+bool conn_is_tls(const struct conn *c)
+{
+    return c->tls;
+}

@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Private to conn*.c: a connection and what the connections of a loop share. */
+#ifndef SIGFERRY_IO_CONN_INT_H
+#define SIGFERRY_IO_CONN_INT_H
+
+#include "base/list.h"
+#include "io/conn.h"
+#include <curl/curl.h>
+#include <openssl/ssl.h>
+
+struct conn_ctx {
+    struct loop *loop;
+    CURLSH *share;     /* TLS sessions, for resumption */
+    X509_STORE *store; /* read once: parsing a CA bundle takes milliseconds */
+    struct list dead;  /* conns to free */
+    unsigned refs;
+    bool verify, min_tls13;
+    char *cert_file, *key_file;
+};
+
+/* A socket libcurl wants watched while it connects; happy eyeballs has two at a time. */
+struct conn_sock {
+    struct loop_fd w;
+    struct conn *c;
+    bool used;
+};
+enum { CONN_SOCKS = 6 };
+
+struct conn {
+    struct conn_ctx *ctx;
+    const struct conn_ops *ops;
+    void *user;
+    CURL *easy;
+    CURLM *multi;
+    struct curl_slist *resolve, *connect_to;
+    struct conn_sock socks[CONN_SOCKS];
+    struct timer timer;
+    struct loop_fd io;                          /* once connected */
+    SSL *ssl;                                   /* libcurl's, once the handshake is done */
+    enum { VIA_CURL, VIA_SSL, VIA_SOCKET } via; /* how bytes go, once connected */
+    struct list link;                           /* in ctx->dead */
+    bool tls, https_proxy, private_ok, refused_private, closed;
+    char why[CURL_ERROR_SIZE];
+};
+
+/* The place of a struct conn in an SSL_CTX; set by conn_global_init. */
+extern int conn_ssl_index;
+
+#endif

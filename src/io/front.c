@@ -1,0 +1,401 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The client side: libmicrohttpd's daemon, its connections and their deadlines.
+ *
+ * libmicrohttpd runs in external-epoll mode without a listening socket: descriptors come from
+ * listen.c. It never sees a disconnect of a suspended connection and knows only inactivity
+ * timeouts, so every client descriptor is also in our own epoll set and every deadline is ours. */
+#include "io/front_int.h"
+
+#include "base/log.h"
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+static uint64_t phase_limit_ns(const struct front *f, enum front_phase p)
+{
+    switch (p) {
+    case PHASE_IDLE:
+        return f->o.idle_timeout_ns;
+    case PHASE_HEAD:
+        return f->o.header_timeout_ns;
+    case PHASE_WRITE:
+        return f->o.write_timeout_ns;
+    case PHASE_LINGER:
+        return 2 * NS_PER_SEC;
+    default:
+        return 0;
+    }
+}
+
+void front_phase_set(struct front_conn *c, enum front_phase p)
+{
+    struct front *f = c->f;
+    uint64_t limit = phase_limit_ns(f, p);
+    list_unlink(&c->link);
+    list_push(&f->phase[limit ? p : PHASE_NONE], &c->link);
+    c->phase = p;
+    if (!limit)
+        return;
+    c->deadline_ns = clock_ns() + limit;
+    if (f->timer.pos == 0 || c->deadline_ns < f->timer.at_ns)
+        if (!timer_set(&f->o.loop->timers, &f->timer, c->deadline_ns))
+            front_conn_giveup(c); /* no memory for its deadline: better no connection */
+}
+
+/* Ends the connection: libmicrohttpd reads the end at its next run and tells the owner. */
+void front_conn_giveup(struct front_conn *c)
+{
+    if (c->gone)
+        return;
+    c->gone = true;
+    c->f->nleaving++;
+    if (c->watch.fd >= 0 && shutdown(c->watch.fd, SHUT_RDWR) != 0 && errno != ENOTCONN)
+        log_msg(LOG_DEBUG, "shutdown of a client connection: errno %d", errno);
+    if (c->req && c->req->suspended) {
+        c->req->suspended = false;
+        MHD_resume_connection(c->mc);
+    }
+    c->f->pending = true;
+}
+
+/* An answer made before libmicrohttpd has a request to answer. */
+static void send_raw_error(int fd, enum err e, const char *reason, const char *text)
+{
+    char body[256], all[512];
+    int n =
+        snprintf(body, sizeof body,
+                 "{\"ResponseMetadata\":{\"RequestId\":\"\",\"Error\":{\"Code\":\"Sigferry.%s\","
+                 "\"Message\":\"%s\"}}}\n",
+                 err_code(e), text);
+    int m =
+        snprintf(all, sizeof all,
+                 "HTTP/1.1 %d %s\r\nX-Sigferry-Error: %s\r\n%sContent-Type: application/json\r\n"
+                 "Content-Length: %d\r\nConnection: close\r\n\r\n%s",
+                 err_status(e), reason, err_code(e),
+                 err_status(e) == 503 ? "Retry-After: 1\r\n" : "", n, body);
+    if (send(fd, all, (size_t)m, MSG_NOSIGNAL | MSG_DONTWAIT) < 0)
+        log_msg(LOG_DEBUG, "an early answer could not be sent: errno %d", errno);
+}
+
+static void phases_expire(struct timer *t)
+{
+    struct front *f = CONTAINER_OF(t, struct front, timer);
+    uint64_t now = clock_ns(), next = UINT64_MAX;
+    for (int p = PHASE_IDLE; p < PHASE_COUNT; p++) {
+        while (!list_empty(&f->phase[p])) {
+            struct front_conn *c = CONTAINER_OF(f->phase[p].next, struct front_conn, link);
+            if (c->deadline_ns > now) {
+                next = c->deadline_ns < next ? c->deadline_ns : next;
+                break;
+            }
+            if (p == PHASE_HEAD && !f->o.tls_cert_pem)
+                send_raw_error(c->watch.fd, ERR_CLIENT_TIMEOUT, "Request Timeout",
+                               "the request head did not arrive in time");
+            list_unlink(&c->link);
+            list_push(&f->phase[PHASE_NONE], &c->link);
+            c->phase = PHASE_NONE;
+            if (p != PHASE_LINGER || !c->req || !front_req_out_of_patience(c->req))
+                front_conn_giveup(c);
+        }
+    }
+    if (next != UINT64_MAX && !timer_set(&f->o.loop->timers, &f->timer, next))
+        log_msg(LOG_ERROR, "out of memory: client deadlines are late");
+}
+
+/* Discards what a client still sends after an early answer, while libmicrohttpd is suspended. */
+static void drain(struct front_conn *c)
+{
+    char sink[16384];
+    for (;;) {
+        ssize_t n = recv(c->watch.fd, sink, sizeof sink, MSG_DONTWAIT);
+        if (n > 0 && (c->drained += (size_t)n) < FRONT_DISCARD_MAX)
+            continue;
+        if (n < 0 && (errno == EAGAIN || errno == EINTR))
+            return;
+        front_conn_giveup(c);
+        return;
+    }
+}
+
+static void conn_ready(struct loop_fd *w, uint32_t events)
+{
+    struct front_conn *c = CONTAINER_OF(w, struct front_conn, watch);
+    if (c->own_reads) {
+        drain(c);
+        return;
+    }
+    /* A FIN can't be told from a half-close: both mean that nobody waits for the answer. */
+    if (events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) {
+        front_conn_giveup(c);
+        return;
+    }
+    if ((events & EPOLLIN) && c->phase == PHASE_IDLE)
+        front_phase_set(c, PHASE_HEAD);
+}
+
+static void on_connection(void *cls, struct MHD_Connection *mc, void **socket_context,
+                          enum MHD_ConnectionNotificationCode code)
+{
+    struct front *f = cls;
+    if (code == MHD_CONNECTION_NOTIFY_STARTED) {
+        struct front_conn *c = f->accepting;
+        *socket_context = c;
+        c->mc = mc;
+        f->accepting = NULL;
+        f->nconns++;
+        return;
+    }
+    struct front_conn *c = *socket_context;
+    if (!c)
+        return;
+    loop_del(f->o.loop, &c->watch);
+    list_unlink(&c->link);
+    list_push(&f->free_conns, &c->link);
+    c->mc = NULL;
+    f->nconns--;
+    f->nleaving -= c->gone;
+}
+
+static void mhd_ready(struct loop_fd *w, uint32_t events)
+{
+    (void)events;
+    CONTAINER_OF(w, struct front, mhd_fd)->pending = true;
+}
+
+static size_t keep_escapes(void *cls, struct MHD_Connection *mc, char *s)
+{
+    (void)cls, (void)mc;
+    return strlen(s); /* the target is canonicalised by uri.c, from the raw bytes */
+}
+
+static void mhd_log(void *cls, const char *fmt, va_list ap)
+{
+    (void)cls;
+    char line[512];
+    int n = vsnprintf(line, sizeof line, fmt, ap); /* NOLINT: the library's own format */
+    while (n > 0 && (size_t)n < sizeof line && (line[n - 1] == '\n' || line[n - 1] == '\r'))
+        line[--n] = '\0';
+    log_msg(LOG_DEBUG, "libmicrohttpd: %s", line);
+}
+
+static struct MHD_Daemon *start_mhd(struct front *f)
+{
+    unsigned flags =
+        MHD_USE_EPOLL | MHD_USE_NO_LISTEN_SOCKET | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG;
+    struct MHD_OptionItem tls[3] = {{MHD_OPTION_END, 0, NULL}};
+    if (f->o.tls_cert_pem) {
+        flags |= MHD_USE_TLS;
+        tls[0] = (struct MHD_OptionItem){MHD_OPTION_HTTPS_MEM_CERT, 0,
+                                         (void *)(uintptr_t)f->o.tls_cert_pem};
+        tls[1] = (struct MHD_OptionItem){MHD_OPTION_HTTPS_MEM_KEY, 0,
+                                         (void *)(uintptr_t)f->o.tls_key_pem};
+        tls[2] = (struct MHD_OptionItem){MHD_OPTION_END, 0, NULL};
+    }
+    /* The library's timeout is a backstop for what our own phases may miss; never 0, for an edge
+     * with data and FIN together can be lost inside it. */
+    unsigned backstop = (unsigned)(f->o.idle_timeout_ns / NS_PER_SEC) + 60;
+    return MHD_start_daemon(
+        flags, 0, NULL, NULL, front_on_request, f, MHD_OPTION_EXTERNAL_LOGGER, mhd_log,
+        NULL, /* has to be the first option */
+        /* 0.9.75 refuses blanks in field names at -1 only; the Host rules are the gate's. */
+        MHD_OPTION_STRICT_FOR_CLIENT, -1, MHD_OPTION_CONNECTION_MEMORY_LIMIT, f->o.max_header,
+        MHD_OPTION_CONNECTION_LIMIT, f->o.max_connections + 16, MHD_OPTION_CONNECTION_TIMEOUT,
+        backstop, MHD_OPTION_NOTIFY_CONNECTION, on_connection, f, MHD_OPTION_NOTIFY_COMPLETED,
+        front_on_completed, f, MHD_OPTION_URI_LOG_CALLBACK, front_on_target, f,
+        MHD_OPTION_UNESCAPE_CALLBACK, keep_escapes, NULL, MHD_OPTION_ARRAY, tls, MHD_OPTION_END);
+}
+
+struct front *front_new(const struct front_options *o, char *msg, size_t msgsize)
+{
+    struct front *f = calloc(1, sizeof *f);
+    if (!f) {
+        snprintf(msg, msgsize, "out of memory");
+        return NULL;
+    }
+    f->o = *o;
+    f->mhd_max_connections = o->max_connections;
+    for (int p = 0; p < PHASE_COUNT; p++)
+        list_init(&f->phase[p]);
+    list_init(&f->poked);
+    list_init(&f->free_conns);
+    list_init(&f->free_reqs);
+    timer_init(&f->timer, phases_expire);
+    f->mhd_fd = (struct loop_fd){.fd = -1, .ready = mhd_ready};
+    f->mhd = start_mhd(f);
+    const union MHD_DaemonInfo *info =
+        f->mhd ? MHD_get_daemon_info(f->mhd, MHD_DAEMON_INFO_EPOLL_FD) : NULL;
+    if (!info) {
+        snprintf(msg, msgsize, "libmicrohttpd %s did not start: errno %d", MHD_get_version(),
+                 errno);
+        front_free(f);
+        return NULL;
+    }
+    f->mhd_fd.fd = info->epoll_fd;
+    if (!loop_add(o->loop, &f->mhd_fd, EPOLLIN)) {
+        snprintf(msg, msgsize, "epoll_ctl: errno %d", errno);
+        f->mhd_fd.fd = -1;
+        front_free(f);
+        return NULL;
+    }
+    return f;
+}
+
+static void free_list(struct list *l, bool reqs)
+{
+    struct list *e;
+    while ((e = list_pop(l))) {
+        if (reqs) {
+            struct front_req *fr = CONTAINER_OF(e, struct front_req, link);
+            buf_free(&fr->target);
+            free(fr);
+        } else {
+            free(CONTAINER_OF(e, struct front_conn, link));
+        }
+    }
+}
+
+void front_free(struct front *f)
+{
+    if (!f)
+        return;
+    if (f->mhd) {
+        /* libmicrohttpd must not be stopped while a connection is suspended. */
+        for (int p = 0; p < PHASE_COUNT; p++)
+            LIST_FOR(l, &f->phase[p])
+        front_conn_giveup(CONTAINER_OF(l, struct front_conn, link));
+        MHD_run(f->mhd);
+        MHD_run(f->mhd);
+        loop_del(f->o.loop, &f->mhd_fd);
+        MHD_stop_daemon(f->mhd);
+    }
+    timer_unset(&f->o.loop->timers, &f->timer);
+    free_list(&f->free_conns, false);
+    free_list(&f->free_reqs, true);
+    free(f);
+}
+
+/* Over the limit: a plain answer, then close. The request is not read, so the reset that follows
+ * may overtake the answer; a client sees a refused connection then. */
+static void shed(int fd)
+{
+    char sink[4096];
+    send_raw_error(fd, ERR_OVERLOADED, "Service Unavailable", "limits.max_connections is reached");
+    if (shutdown(fd, SHUT_WR) == 0)
+        while (recv(fd, sink, sizeof sink, MSG_DONTWAIT) > 0)
+            ;
+    close(fd);
+}
+
+bool front_accept(struct front *f, int fd, const struct peer *peer, const void *sa, unsigned salen,
+                  const void *listener)
+{
+    if (f->nconns - f->nleaving >= f->o.max_connections) {
+        shed(fd);
+        return false;
+    }
+    struct list *l = list_pop(&f->free_conns);
+    struct front_conn *c = l ? CONTAINER_OF(l, struct front_conn, link) : malloc(sizeof *c);
+    if (!c) {
+        shed(fd);
+        return false;
+    }
+    *c = (struct front_conn){.f = f, .listener = listener, .peer = *peer};
+    list_init(&c->link);
+    c->watch = (struct loop_fd){.fd = fd, .ready = conn_ready};
+    if (!loop_add(f->o.loop, &c->watch, EPOLLIN | EPOLLRDHUP | EPOLLET)) {
+        free(c);
+        shed(fd);
+        return false;
+    }
+    f->accepting = c;
+    if (MHD_add_connection(f->mhd, fd, sa, (socklen_t)salen) != MHD_YES) {
+        /* the library closed the descriptor */
+        if (f->accepting == c) {
+            loop_del(f->o.loop, &c->watch);
+            free(c);
+        }
+        f->accepting = NULL;
+        return false;
+    }
+    front_phase_set(c, PHASE_IDLE);
+    f->pending = true;
+    return true;
+}
+
+void front_run(struct front *f)
+{
+    struct list *l;
+    while ((l = list_pop(&f->poked)))
+        front_req_poked(CONTAINER_OF(l, struct front_req, link));
+    f->pending = false;
+    if (MHD_run(f->mhd) != MHD_YES)
+        log_msg(LOG_ERROR, "libmicrohttpd: MHD_run failed");
+}
+
+bool front_pending(const struct front *f)
+{
+    return f->pending || !list_empty(&f->poked);
+}
+
+uint64_t front_deadline(struct front *f)
+{
+    if (front_pending(f))
+        return 0;
+    MHD_UNSIGNED_LONG_LONG ms;
+    if (MHD_get_timeout(f->mhd, &ms) != MHD_YES)
+        return UINT64_MAX;
+    return ms == 0 ? 0 : clock_ns() + (uint64_t)ms * NS_PER_MS;
+}
+
+void front_configure(struct front *f, const struct front_options *o)
+{
+    /* libmicrohttpd's own limit was set at the start: only smaller ones can be kept to here. */
+    if (o->max_connections <= f->mhd_max_connections)
+        f->o.max_connections = o->max_connections;
+    f->o.max_body = o->max_body;
+    f->o.idle_timeout_ns = o->idle_timeout_ns;
+    f->o.header_timeout_ns = o->header_timeout_ns;
+    f->o.write_timeout_ns = o->write_timeout_ns;
+}
+
+void front_drain(struct front *f)
+{
+    f->draining = true;
+    struct list *next;
+    for (struct list *l = f->phase[PHASE_IDLE].next; l != &f->phase[PHASE_IDLE]; l = next) {
+        next = l->next;
+        front_conn_giveup(CONTAINER_OF(l, struct front_conn, link));
+    }
+}
+
+const struct peer *front_peer(const struct front_req *fr)
+{
+    return &fr->c->peer;
+}
+
+const void *front_listener(const struct front_req *fr)
+{
+    return fr->c->listener;
+}
+
+bool front_tcp_uid(struct front_req *fr, uid_t *uid)
+{
+    struct front_conn *c = fr->c;
+    if (c->uid_state == UID_UNASKED)
+        c->uid_state = listen_tcp_peer_uid(c->watch.fd, &c->uid) ? UID_KNOWN : UID_UNKNOWN;
+    *uid = c->uid;
+    return c->uid_state == UID_KNOWN;
+}
+
+unsigned front_connections(const struct front *f)
+{
+    return f->nconns;
+}
+
+const char *front_library_version(void)
+{
+    return MHD_get_version();
+}

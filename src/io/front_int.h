@@ -1,0 +1,93 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Private to front*.c: the parts of the client side and how they point at each other. */
+#ifndef SIGFERRY_IO_FRONT_INT_H
+#define SIGFERRY_IO_FRONT_INT_H
+
+#include "base/buf.h"
+#include "base/clock.h"
+#include "base/list.h"
+#include "io/front.h"
+#include <microhttpd.h>
+
+/* What a connection is waiting for; each has its own deadline. Within one phase every connection
+ * has the same time limit, so a list a phase, oldest first, is all the timer needs. */
+enum front_phase {
+    PHASE_NONE,   /* the owner's deadlines apply, or nobody is waited for */
+    PHASE_IDLE,   /* kept alive, no byte of a next request */
+    PHASE_HEAD,   /* a head has begun */
+    PHASE_WRITE,  /* the client has bytes of an answer to take */
+    PHASE_LINGER, /* an early answer went out; what the client still sends is discarded */
+    PHASE_COUNT
+};
+
+enum { FRONT_DISCARD_MAX = 1 << 20, FRONT_EARLY_BODY_MAX = 256 * 1024 };
+
+struct front_conn {
+    struct front *f;
+    struct MHD_Connection *mc;
+    struct front_req *req; /* the request being served; NULL between requests */
+    const void *listener;
+    struct loop_fd watch; /* sees the peer leave, which libmicrohttpd does not while suspended */
+    struct list link;     /* in f->phase[phase], f->quiet or f->free_conns */
+    uint64_t deadline_ns;
+    enum front_phase phase;
+    bool gone;      /* the peer left or we gave up: the connection ends at the next run */
+    bool lingering; /* the answer was written past libmicrohttpd */
+    bool own_reads; /* lingering with the connection suspended: we drain the descriptor */
+    size_t drained;
+    enum { UID_UNASKED, UID_KNOWN, UID_UNKNOWN } uid_state; /* of a TCP peer */
+    uid_t uid;
+    struct peer peer;
+};
+
+struct front_req {
+    struct front *f;
+    struct front_conn *c;
+    void *user;
+    struct list link;  /* in f->poked or f->free_reqs */
+    struct buf target; /* copy of the raw target: libmicrohttpd rewrites its own */
+    struct gate_head head;
+    struct gate_verdict verdict;
+    size_t discarded;
+    bool opened, suspended, body_done, refused, poked, odd_framing;
+    struct hdr store[GATE_MAX_HEADERS + 1];
+};
+
+struct front {
+    struct front_options o;
+    struct MHD_Daemon *mhd;
+    struct loop_fd mhd_fd;
+    bool pending, draining;
+    unsigned nconns, nleaving; /* leaving: given up, libmicrohttpd has yet to let go */
+    unsigned mhd_max_connections;
+    struct timer timer;
+    struct list phase[PHASE_COUNT]; /* [PHASE_NONE]: connections without a deadline */
+    struct list poked;              /* requests to look at before the next run */
+    struct list free_conns, free_reqs;
+    struct front_conn *accepting; /* handed to the connection notice of libmicrohttpd */
+};
+
+/* front.c */
+void front_phase_set(struct front_conn *c, enum front_phase p);
+void front_conn_giveup(struct front_conn *c);
+
+/* front_req.c: libmicrohttpd's callbacks. */
+void *front_on_target(void *cls, const char *uri, struct MHD_Connection *mc);
+enum MHD_Result front_on_request(void *cls, struct MHD_Connection *mc, const char *url,
+                                 const char *method, const char *version, const char *data,
+                                 size_t *size, void **con_cls);
+void front_on_completed(void *cls, struct MHD_Connection *mc, void **con_cls,
+                        enum MHD_RequestTerminationCode toe);
+/* A request that was resumed while its body still comes: is there an answer already? */
+void front_req_poked(struct front_req *fr);
+/* The client did not finish its body after the answer was ready: it gets it now. false when it has
+ * got it already. */
+bool front_req_out_of_patience(struct front_req *fr);
+
+/* front_reply.c */
+enum MHD_Result front_queue_reply(struct front_req *fr, const struct front_reply *r);
+/* Writes the answer straight to the descriptor and half-closes; the rest of the request is
+ * discarded. Used when libmicrohttpd cannot answer yet (it refuses while a body comes). */
+void front_answer_early(struct front_req *fr, const struct front_reply *r);
+
+#endif

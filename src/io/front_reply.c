@@ -1,0 +1,145 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Answers on their way to the client: through libmicrohttpd when it takes them, past it when it
+ * can't answer yet. */
+#include "io/front_int.h"
+
+#include "base/log.h"
+#include <errno.h>
+#include <stdio.h>
+#include <sys/socket.h>
+
+static ssize_t pull(void *cls, uint64_t pos, char *p, size_t n)
+{
+    (void)pos;
+    struct front_req *fr = cls;
+    if (fr->c->gone)
+        return MHD_CONTENT_READER_END_WITH_ERROR;
+    long got = fr->f->o.ops->pull(fr->user, p, n);
+    if (got > 0) {
+        front_phase_set(fr->c, PHASE_WRITE);
+        return (ssize_t)got;
+    }
+    if (got == FRONT_PULL_END)
+        return MHD_CONTENT_READER_END_OF_STREAM;
+    if (got == FRONT_PULL_ABORT)
+        return MHD_CONTENT_READER_END_WITH_ERROR;
+    front_phase_set(fr->c, PHASE_NONE); /* it is not the client that is waited for */
+    fr->suspended = true;
+    MHD_suspend_connection(fr->c->mc);
+    return 0;
+}
+
+static ssize_t no_bytes(void *cls, uint64_t pos, char *p, size_t n)
+{
+    (void)cls, (void)pos, (void)p, (void)n;
+    return MHD_CONTENT_READER_END_OF_STREAM;
+}
+
+static struct MHD_Response *make_response(struct front_req *fr, const struct front_reply *r)
+{
+    uint64_t length = r->length < 0 ? MHD_SIZE_UNKNOWN : (uint64_t)r->length;
+    if (r->no_body && r->status != 204)
+        return MHD_create_response_from_callback(length, 1024, no_bytes, NULL, NULL);
+    if (r->stream && !r->no_body)
+        return MHD_create_response_from_callback(length, 32 * 1024, pull, fr, NULL);
+    /* The body lives in the owner until gone(), which comes after libmicrohttpd's last use. */
+    return MHD_create_response_from_buffer(r->body.n, (void *)(uintptr_t)r->body.p,
+                                           MHD_RESPMEM_PERSISTENT);
+}
+
+/* Adds a field; names and values need a terminating NUL, which views do not promise. */
+static void add_header(struct MHD_Response *resp, const struct hdr *h)
+{
+    char name[256], value[16 * 1024];
+    if (h->value.n == 0)
+        return; /* libmicrohttpd knows no empty values */
+    if (h->name.n >= sizeof name || h->value.n >= sizeof value) {
+        log_msg(LOG_WARN, "a response header of %zu bytes is too long to pass on", h->value.n);
+        return;
+    }
+    memcpy(name, h->name.p, h->name.n);
+    name[h->name.n] = '\0';
+    memcpy(value, h->value.p, h->value.n);
+    value[h->value.n] = '\0';
+    if (MHD_add_response_header(resp, name, value) != MHD_YES)
+        log_msg(LOG_DEBUG, "libmicrohttpd refused response header %s", name);
+}
+
+/* libmicrohttpd keeps the request's head and writes the answer's into one pool of max_header bytes,
+ * and closes without a word when they don't fit. */
+static bool head_fits(const struct front_req *fr, const struct front_reply *r)
+{
+    size_t n = 1024 + fr->target.n;
+    for (size_t i = 0; i < fr->head.hdrs.n; i++)
+        n += fr->head.hdrs.v[i].name.n + fr->head.hdrs.v[i].value.n + 64;
+    for (size_t i = 0; i < r->nhdrs; i++)
+        n += r->hdrs[i].name.n + r->hdrs[i].value.n + 4;
+    return n < fr->f->o.max_header;
+}
+
+enum MHD_Result front_queue_reply(struct front_req *fr, const struct front_reply *r)
+{
+    /* A head that shows no length can't be made with libmicrohttpd: it adds chunked framing, and
+     * even the last chunk after a HEAD. */
+    bool unframed = r->no_body && r->status != 204 && r->length < 0;
+    if ((unframed || !head_fits(fr, r)) && !fr->f->o.tls_cert_pem) {
+        front_answer_early(fr, r);
+        return MHD_NO; /* it is on its way; the connection ends */
+    }
+    struct MHD_Response *resp = make_response(fr, r);
+    if (!resp)
+        return MHD_NO;
+    /* Connection before Date: adding it later would bring a second Date. */
+    if ((r->close || fr->f->draining) &&
+        MHD_add_response_header(resp, "Connection", "close") != MHD_YES)
+        log_msg(LOG_WARN, "libmicrohttpd refused Connection: close");
+    for (size_t i = 0; i < r->nhdrs; i++)
+        add_header(resp, &r->hdrs[i]);
+    front_phase_set(fr->c, PHASE_WRITE);
+    enum MHD_Result ok = MHD_queue_response(fr->c->mc, r->status, resp);
+    MHD_destroy_response(resp);
+    return ok;
+}
+
+/* All that a streamed answer has by now; false when it is not complete or too large. */
+static bool pull_all(struct front_req *fr, struct buf *out)
+{
+    for (;;) {
+        if (!buf_reserve(out, 4096))
+            return false;
+        long n = fr->f->o.ops->pull(fr->user, out->p + out->n, out->size - out->n);
+        if (n == FRONT_PULL_END)
+            return true;
+        if (n <= 0)
+            return false;
+        out->n += (size_t)n;
+    }
+}
+
+void front_answer_early(struct front_req *fr, const struct front_reply *r)
+{
+    struct front_conn *c = fr->c;
+    struct buf out, body;
+    buf_init(&out, FRONT_EARLY_BODY_MAX + 64 * 1024);
+    buf_init(&body, FRONT_EARLY_BODY_MAX);
+    bool whole = !r->stream || r->no_body || pull_all(fr, &body);
+    struct str b = r->stream ? buf_str(&body) : r->body;
+    buf_printf(&out, "HTTP/1.1 %u %s\r\n", r->status, MHD_get_reason_phrase_for(r->status));
+    for (size_t i = 0; i < r->nhdrs; i++)
+        buf_printf(&out, "%.*s: %.*s\r\n", STR_ARG(r->hdrs[i].name), STR_ARG(r->hdrs[i].value));
+    if (!r->no_body)
+        buf_printf(&out, "Content-Length: %zu\r\n", b.n);
+    else if (r->length >= 0)
+        buf_printf(&out, "Content-Length: %llu\r\n", (unsigned long long)r->length);
+    buf_putz(&out, "Connection: close\r\n\r\n");
+    if (!r->no_body && !str_eq(fr->head.method, STR("HEAD")))
+        buf_puts(&out, b);
+    c->lingering = true;
+    front_phase_set(c, PHASE_LINGER);
+    if (!whole || out.failed ||
+        send(c->watch.fd, out.p, out.n, MSG_NOSIGNAL | MSG_DONTWAIT) != (ssize_t)out.n ||
+        shutdown(c->watch.fd, SHUT_WR) != 0)
+        front_conn_giveup(c);
+    buf_free(&out);
+    buf_free(&body);
+}

@@ -1,0 +1,233 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Policies: patterns against service and Action. What cannot be read for sure is refused, not
+ * guessed; case never opens a way around a deny. */
+#include "proxy/policy.h"
+#include "proxy/glob.h"
+#include "proxy/lru.h"
+#include <stdlib.h>
+
+enum { SHOWN = 64, SEEN_KEY_MAX = 192 };
+
+static bool any_action(const struct conf_strs *list, struct str service, struct str action)
+{
+    for (size_t i = 0; i < list->n; i++)
+        if (glob_action(str_of(list->v[i]), service, action))
+            return true;
+    return false;
+}
+
+static bool any_region(const struct conf_strs *list, struct str region)
+{
+    for (size_t i = 0; i < list->n; i++)
+        if (glob_match(str_of(list->v[i]), region, ""))
+            return true;
+    return false;
+}
+
+static int shown(struct str s)
+{
+    return (int)(s.n < SHOWN ? s.n : SHOWN);
+}
+
+enum policy_verdict policy_check(const struct conf_policy *p, struct str service, struct str action,
+                                 struct str region, struct err_detail *why)
+{
+    if (!p)
+        return POLICY_PASS;
+    const char *reason;
+    if (any_action(&p->deny, service, action))
+        reason = "is denied";
+    else if (p->allow.n && !any_action(&p->allow, service, action))
+        reason = "is not among what is allowed";
+    else if (p->regions.n && !any_region(&p->regions, region))
+        reason = "is not allowed in this region";
+    else
+        return POLICY_PASS;
+    (void)err_set(why, ERR_ACTION_NOT_ALLOWED, "%.*s:%.*s in %.*s %s by the policy %s",
+                  shown(service), service.n ? service.p : "", action.n ? shown(action) : 6,
+                  action.n ? action.p : "(none)", shown(region), region.n ? region.p : "", reason,
+                  p->name);
+    return p->mode == POLICY_ENFORCE ? POLICY_REFUSE : POLICY_WOULD;
+}
+
+enum body_type { BODY_OTHER, BODY_FORM, BODY_MULTIPART };
+
+static enum body_type body_type(const struct route *r)
+{
+    const struct hdr *h = hdrs_find(&r->forward, STR("Content-Type"));
+    struct str rest = h ? h->value : (struct str){NULL, 0};
+    if (!rest.n)
+        return BODY_FORM;
+    /* Two joined values: which one the upstream takes isn't known, so look for both. */
+    bool form = false;
+    while (rest.p) {
+        struct str one = str_cut(&rest, ','), type = str_trim(str_cut(&one, ';'));
+        if (str_istarts(type, STR("multipart/")))
+            return BODY_MULTIPART;
+        form = form || str_ieq(type, STR("application/x-www-form-urlencoded"));
+    }
+    return form ? BODY_FORM : BODY_OTHER;
+}
+
+bool policy_wants_body(const struct route *r)
+{
+    return r->policy && r->policy->mode == POLICY_ENFORCE && body_type(r) != BODY_OTHER;
+}
+
+void policy_form_begin(struct policy_form *f, const struct route *r)
+{
+    *f = (struct policy_form){.multipart = body_type(r) == BODY_MULTIPART};
+}
+
+/* urlencoded: the decoded name so far is in name[0..at), longer ones are cut. */
+enum { IN_NAME, IN_ESCAPE_1, IN_ESCAPE_2, IN_VALUE };
+
+static const char action_name[] = "action";
+enum { ACTION_LEN = sizeof(action_name) - 1 };
+
+static int hex_digit(char c)
+{
+    if (c >= '0' && c <= '9')
+        return c - '0';
+    c = ascii_lower(c);
+    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+static void name_add(struct policy_form *f, char c)
+{
+    /* Servers differ about white space and NUL around a name: it must not hide one. */
+    if (c == '\0' || c == ' ' || c == '\t' || c == '\r' || c == '\n')
+        return;
+    if (f->at < sizeof(f->name))
+        f->name[f->at++] = ascii_lower(c);
+}
+
+static void name_ends(struct policy_form *f)
+{
+    if (f->at == ACTION_LEN && memcmp(f->name, action_name, ACTION_LEN) == 0)
+        f->found = true;
+    f->at = 0;
+}
+
+static void form_byte(struct policy_form *f, char c)
+{
+    int digit = hex_digit(c);
+    if (c == '&' || c == ';') {
+        if (f->state != IN_VALUE)
+            name_ends(f);
+        f->at = 0;
+        f->state = IN_NAME;
+    } else if (f->state == IN_VALUE) {
+        return;
+    } else if (c == '=') {
+        name_ends(f);
+        f->state = IN_VALUE;
+    } else if (f->state == IN_ESCAPE_1 && digit >= 0) {
+        f->escape = (unsigned char)(digit << 4);
+        f->state = IN_ESCAPE_2;
+    } else if (f->state == IN_ESCAPE_2 && digit >= 0) {
+        name_add(f, (char)(f->escape | digit));
+        f->state = IN_NAME;
+    } else if (c == '%') {
+        f->state = IN_ESCAPE_1;
+    } else {
+        f->state = IN_NAME;
+        name_add(f, c == '+' ? ' ' : c);
+    }
+}
+
+/* multipart: looks for name= (of Content-Disposition), an optional quote, Action, and an end of the
+ * word. It may also hit inside a file's content; such a body is refused rather than guessed about.
+ */
+static void multipart_byte(struct policy_form *f, char c)
+{
+    static const char want[] = "name=action";
+    enum { WANT_LEN = sizeof(want) - 1, EQUALS = 4 };
+    c = ascii_lower(c);
+    if (f->at == WANT_LEN) {
+        bool word =
+            (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '_' || c == '-' || c == '.';
+        f->found = f->found || !word;
+        f->at = 0;
+    }
+    if (c == want[f->at]) {
+        f->at++;
+        return;
+    }
+    /* White space and quotes may stand around the '=', and the "*" with its character set. */
+    bool between = f->at == EQUALS || f->at == EQUALS + 1;
+    if (between && (c == ' ' || c == '\t' || c == '"' || c == '\'' || c == '*'))
+        return;
+    f->at = c == 'n' ? 1 : 0;
+}
+
+bool policy_form_feed(struct policy_form *f, const char *p, size_t n)
+{
+    for (size_t i = 0; i < n && !f->found; i++) {
+        if (f->multipart) {
+            multipart_byte(f, p[i]);
+            continue;
+        }
+        if (f->state == IN_VALUE) {
+            /* Most of a body is values: skip to where the next name can begin. */
+            while (i < n && p[i] != '&' && p[i] != ';')
+                i++;
+            if (i == n)
+                break;
+        }
+        form_byte(f, p[i]);
+    }
+    return f->found;
+}
+
+bool policy_form_end(struct policy_form *f)
+{
+    if (!f->multipart && f->state != IN_VALUE)
+        name_ends(f);
+    return f->found;
+}
+
+enum err policy_form_refuse(struct err_detail *why)
+{
+    return err_set(why, ERR_ACTION_NOT_ALLOWED,
+                   "the form body carries a parameter Action, which the policy cannot judge; put "
+                   "Action into the query");
+}
+
+struct policy_seen {
+    struct lru *pairs;
+};
+
+struct policy_seen *policy_seen_new(unsigned most)
+{
+    struct policy_seen *s = calloc(1, sizeof(*s));
+    if (s && !(s->pairs = lru_new(most, SEEN_KEY_MAX, 1))) {
+        free(s);
+        return NULL;
+    }
+    return s;
+}
+
+void policy_seen_free(struct policy_seen *s)
+{
+    if (!s)
+        return;
+    lru_free(s->pairs);
+    free(s);
+}
+
+bool policy_seen_add(struct policy_seen *s, struct str service, struct str action)
+{
+    char key[SEEN_KEY_MAX];
+    if (service.n + action.n + 1 > sizeof(key)) {
+        service = STR("other");
+        action = (struct str){NULL, 0};
+    }
+    if (service.n)
+        memcpy(key, service.p, service.n);
+    key[service.n] = ':';
+    if (action.n)
+        memcpy(key + service.n + 1, action.p, action.n);
+    bool fresh;
+    return lru_get(s->pairs, str_n(key, service.n + action.n + 1), &fresh) && fresh;
+}

@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* May this action be done, by the policy that holds for the request? Pure but for policy_seen, a
+ * bounded memory of what was asked for. */
+#ifndef SIGFERRY_PROXY_POLICY_H
+#define SIGFERRY_PROXY_POLICY_H
+
+#include "proxy/route.h"
+
+enum policy_verdict {
+    POLICY_PASS,   /* allowed */
+    POLICY_WOULD,  /* not allowed, but the policy only warns or records: log it and go on */
+    POLICY_REFUSE, /* not allowed: answer ERR_ACTION_NOT_ALLOWED */
+};
+
+/* Judges by the request's policy (none: POLICY_PASS). Rules: a `deny` pattern that matches refuses;
+ * a non-empty `allow` must have a pattern that matches; a non-empty `regions` must have the region.
+ * Patterns are "service:Action" with '*', without regard to case; a request without Action matches
+ * "service:*" only. why (may be NULL) tells what decided. */
+enum policy_verdict policy_check(const struct conf_policy *p, struct str service, struct str action,
+                                 struct str region, struct err_detail *why);
+
+/* True when a form body of this request has to be looked through (policy_form_*), because under an
+ * enforced policy an Action in it could make the upstream do something else than what was judged.
+ * The whole body must have passed before the first byte is sent. r->forward must be complete; a
+ * request without Content-Type counts as a form, since it is sent as one. */
+bool policy_wants_body(const struct route *r);
+
+/* Looks for a parameter named Action in a form body that comes in pieces. */
+struct policy_form {
+    bool multipart;
+    bool found;
+    /* private */
+    unsigned at, state;
+    char name[8];
+    unsigned char escape;
+};
+
+/* For the Content-Type of r->forward. */
+void policy_form_begin(struct policy_form *f, const struct route *r);
+/* Takes the next bytes; true as soon as an Action parameter was seen (and ever after). */
+bool policy_form_feed(struct policy_form *f, const char *p, size_t n);
+/* The body is complete; true when it has an Action parameter. */
+bool policy_form_end(struct policy_form *f);
+/* The refusal of such a body. */
+enum err policy_form_refuse(struct err_detail *why);
+
+/* Which (service, Action) pairs were seen, for policies that record. Bounded: the least recently
+ * seen is forgotten. One thread. */
+struct policy_seen;
+NODISCARD struct policy_seen *policy_seen_new(unsigned most);
+void policy_seen_free(struct policy_seen *s);
+/* True when the pair is new. */
+bool policy_seen_add(struct policy_seen *s, struct str service, struct str action);
+
+#endif

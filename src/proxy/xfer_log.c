@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* When a request is over: its access line and its counters, once. */
+#include "proxy/xfer.h"
+
+#include "base/log.h"
+#include <stdio.h>
+
+static struct log_field text(const char *name, struct str v)
+{
+    return (struct log_field){.name = name, .value = v.p ? v : STR("")};
+}
+
+static struct log_field number(const char *name, double v)
+{
+    return (struct log_field){.name = name, .number = v, .is_number = true};
+}
+
+static double ms(uint64_t ns)
+{
+    return (double)(ns / 1000) / 1000.0;
+}
+
+static void access_line(const struct xfer *x, const struct peer *pe, uint64_t took_ns)
+{
+    const struct route *r = &x->route;
+    struct str error = x->err != ERR_OK ? str_of(err_code(x->err))
+                       : x->client_gone ? STR("ClientGone")
+                                        : STR("");
+    struct log_field f[20];
+    size_t n = 0;
+    f[n++] = text("client", str_of(pe->addr));
+    f[n++] = text("method", x->head ? x->head->method : STR(""));
+    f[n++] = text("service", r->service);
+    f[n++] = text("region", r->region);
+    f[n++] = text("action", r->action);
+    f[n++] = text("version", r->version);
+    f[n++] = text("host", r->host);
+    f[n++] = number("status", x->replied || x->err != ERR_OK ? x->status : 0);
+    f[n++] = number("attempts", x->attempts);
+    f[n++] = number("bytes_in", (double)x->bytes_in);
+    f[n++] = number("bytes_out", (double)x->bytes_out);
+    f[n++] = number("duration_ms", ms(took_ns));
+    f[n++] = number("upstream_ms", ms(x->upstream_ns));
+    f[n++] = text("request_id", str_of(x->request_id));
+    f[n++] = text("upstream_request_id", x->upstream_id);
+    f[n++] = text("error", error);
+    const struct hdr *trace = x->head ? hdrs_find(&x->head->hdrs, STR("traceparent")) : NULL;
+    if (trace)
+        f[n++] = text("traceparent", trace->value);
+    if (x->err != ERR_OK)
+        f[n++] = text("reason", str_of(x->why.text));
+    log_fields(LOG_INFO, "access", f, n);
+}
+
+void xfer_account(struct xfer *x)
+{
+    struct stat *st = x->px->o.stat;
+    uint64_t took = clock_ns() - x->started_ns;
+    char code[16];
+    /* Label values stay bounded: what a rejected request named is "other". */
+    bool known = x->attempts > 0;
+    snprintf(code, sizeof code, "%u", x->status);
+    stat_count(st, STATF_REQUESTS, known ? x->route.service : STR("other"),
+               known ? x->route.region : STR("other"), str_of(x->client_gone ? "499" : code));
+    stat_duration(st, took);
+    stat_add(st, STAT_BYTES_IN, (int64_t)x->bytes_in);
+    stat_add(st, STAT_BYTES_OUT, (int64_t)x->bytes_out);
+    if (x->gen->conf->log.access && log_on(LOG_INFO))
+        access_line(x, x->peer, took);
+}

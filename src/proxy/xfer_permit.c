@@ -1,0 +1,124 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What must hold before anything is sent or shown: policy, rate limit, the local key's signature,
+ * the retry budget; and the one extra try after a rejected credential or a clock error. */
+#include "proxy/xfer.h"
+
+#include "base/log.h"
+#include "proxy/budget.h"
+#include "proxy/policy.h"
+#include "proxy/ratelimit.h"
+#include "proxy/skew.h"
+
+/* Who was refused what, or would have been: one line each, for whoever reviews the log. */
+static void audit(const struct xfer *x, const char *verdict, const char *why)
+{
+    const struct route *r = &x->route;
+    const struct log_field f[] = {
+        {.name = "verdict", .value = str_of(verdict)},
+        {.name = "client", .value = str_of(x->peer->addr)},
+        {.name = "policy", .value = str_of(r->policy ? r->policy->name : "")},
+        {.name = "service", .value = r->service},
+        {.name = "action", .value = r->action},
+        {.name = "region", .value = r->region},
+        {.name = "reason", .value = str_of(why)},
+        {.name = "request_id", .value = str_of(x->request_id)},
+    };
+    log_fields(LOG_WARN, "audit", f, ARRAY_LEN(f));
+}
+
+static enum err check_policy(struct xfer *x, struct err_detail *why)
+{
+    const struct route *r = &x->route;
+    /* The pairs a policy is written from: each is told once. */
+    if (r->policy && r->policy->mode == POLICY_RECORD &&
+        policy_seen_add(x->px->seen, r->service, r->action))
+        audit(x, "seen", "");
+    switch (policy_check(r->policy, r->service, r->action, r->region, why)) {
+    case POLICY_PASS:
+        return ERR_OK;
+    case POLICY_WOULD:
+        audit(x, "would-refuse", why->text);
+        return ERR_OK;
+    case POLICY_REFUSE:
+        break;
+    }
+    audit(x, "refused", why->text);
+    return ERR_ACTION_NOT_ALLOWED;
+}
+
+static enum err check_rate(struct xfer *x, struct err_detail *why)
+{
+    struct ratelimit *rates = x->gen->rules->rates;
+    if (!rates)
+        return ERR_OK;
+    uint64_t now = clock_ns();
+    struct ratelimit_answer a = ratelimit_take(rates, x->route.service, x->route.action, now);
+    if (a.pass) {
+        x->rated = true;
+        x->not_before_ns = now + a.wait_ns;
+        return ERR_OK;
+    }
+    x->retry_wait = arena_printf(&x->arena, "%llu", (unsigned long long)a.retry_after_s);
+    return err_set(why, ERR_RATE_LIMITED, "the rate limit \"%s\" of %g requests/s is reached",
+                   a.rule ? a.rule->match : "", a.rule ? a.rule->rate : 0.0);
+}
+
+enum err xfer_permit(struct xfer *x, struct err_detail *why)
+{
+    enum err e = check_policy(x, why);
+    /* Who claims a local key has to prove it first (xfer_permit_body). */
+    if (e == ERR_OK && !x->route.client)
+        e = check_rate(x, why);
+    x->look_into_form = e == ERR_OK && policy_wants_body(&x->route);
+    if (x->look_into_form)
+        policy_form_begin(&x->form, &x->route);
+    return e;
+}
+
+enum err xfer_permit_body(struct xfer *x, struct err_detail *why)
+{
+    if (x->look_into_form && policy_form_end(&x->form)) {
+        enum err e = policy_form_refuse(why);
+        audit(x, "refused", why->text);
+        return e;
+    }
+    if (!x->route.client)
+        return ERR_OK;
+    enum err e = identity_verify(x->px->signer, x->route.client, x->head, x->verdict,
+                                 str_n(x->body_hex, DIGEST_HEX_LEN), clock_wall_s(), why);
+    if (e != ERR_OK)
+        audit(x, "refused", why->text);
+    return e == ERR_OK ? check_rate(x, why) : e;
+}
+
+bool xfer_budget_take(struct xfer *x)
+{
+    return budget_retry(x->px->budget, x->route.host, clock_ns());
+}
+
+bool xfer_second_chance(struct xfer *x, struct str code)
+{
+    int64_t skew;
+    struct proxy_shared *sh = x->px->o.shared;
+    if (x->streaming || !code.n)
+        return false;
+    if (!x->skewed && skew_detect(code, x->date, clock_wall_s(), &skew)) {
+        x->skewed = true;
+        if (skew == atomic_load(&sh->skew_s))
+            return false; /* signed with this very correction: it is not the clock */
+        atomic_store(&sh->skew_s, skew);
+        log_msg(LOG_WARN,
+                "the clock differs from the upstream's by %lld s: signatures are corrected "
+                "by that; set this machine's clock",
+                (long long)skew);
+        return xfer_again(x, 0);
+    }
+    if (x->refreshed || !retry_is_credential_code(code))
+        return false;
+    x->refreshed = true;
+    if (!cred_store_rejected(x->px->o.creds, x->route.profile, x->cred->id))
+        return false; /* no other can be had */
+    x->rejected_id = x->cred->id;
+    xfer_wait_credential(x); /* the answer is kept: it passes when no other credential comes */
+    return true;
+}

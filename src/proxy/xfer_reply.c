@@ -1,0 +1,115 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Answers: the upstream's head turned into the client's, and the ones made here. */
+#include "proxy/xfer.h"
+
+#include "base/log.h"
+#include <stdio.h>
+
+static bool add(struct xfer *x, struct str name, struct str value)
+{
+    if (x->nhdrs >= XFER_RESPONSE_HEADERS)
+        return false;
+    x->hdrs[x->nhdrs++] = (struct hdr){name, value};
+    return true;
+}
+
+static void add_ours(struct xfer *x)
+{
+    static const char digits[][3] = {"0", "1", "2", "3", "4", "5", "6", "7", "8", "9"};
+    struct str n = x->attempts < ARRAY_LEN(digits) ? str_of(digits[x->attempts])
+                                                   : arena_printf(&x->arena, "%u", x->attempts);
+    if (!add(x, STR("X-Sigferry-Request-Id"), str_of(x->request_id)) ||
+        !add(x, STR("X-Sigferry-Attempts"), n))
+        log_msg(LOG_WARN, "request %s: no room for our response headers", x->request_id);
+}
+
+/* Hop-by-hop fields end here, and the upstream can't speak in our name. */
+static bool passes(const struct resp *r, const struct hdr *h, bool nominates)
+{
+    return !hdr_is_hop(h->name) && !str_istarts(h->name, STR("X-Sigferry-")) &&
+           !(nominates && hdr_is_nominated(&r->hdrs, h->name));
+}
+
+bool xfer_take_head(struct xfer *x, const struct resp *r)
+{
+    bool nominates = hdrs_find(&r->hdrs, STR("Connection")) != NULL;
+    x->status = r->status;
+    x->nhdrs = 0;
+    x->no_body = r->framing == RESP_NO_BODY;
+    x->length =
+        r->framing == RESP_LENGTH || (x->no_body && r->has_length) ? (int64_t)r->length : -1;
+    x->retry_after = x->date = x->upstream_id = (struct str){NULL, 0};
+    for (size_t i = 0; i < r->hdrs.n; i++) {
+        const struct hdr *h = &r->hdrs.v[i];
+        if (!passes(r, h, nominates))
+            continue;
+        /* The parser's copy goes when the exchange ends; the client may still be reading then. */
+        struct str name = arena_dup(&x->arena, h->name), value = arena_dup(&x->arena, h->value);
+        if (!name.p || !value.p || !add(x, name, value))
+            return false;
+        if (str_ieq(name, STR("Retry-After")))
+            x->retry_after = value;
+        else if (str_ieq(name, STR("Date")))
+            x->date = value;
+        else if (str_ieq(name, STR("X-Tt-Logid")))
+            x->upstream_id = value;
+    }
+    return true;
+}
+
+void xfer_commit(struct xfer *x)
+{
+    add_ours(x);
+    xfer_go(x, XS_REPLY);
+    xfer_mark(x, WANT_WAKE);
+    log_debug(LOGD_RESPONSE, "request %s: status %u", x->request_id, x->status);
+    log_debug(LOGD_REQUEST_ID, "request %s: X-Tt-Logid %.*s", x->request_id,
+              STR_ARG(x->upstream_id.p ? x->upstream_id : STR("-")));
+}
+
+void xfer_answer(struct xfer *x, unsigned status, const char *content_type)
+{
+    x->status = status;
+    x->nhdrs = 0;
+    x->no_body = false;
+    x->eof = true;
+    x->held = x->aborted = false;
+    x->length = (int64_t)x->queue.n;
+    add_ours(x);
+    if (!add(x, STR("Content-Type"), str_of(content_type)) ||
+        !add(x, STR("Cache-Control"), STR("no-store")))
+        log_msg(LOG_WARN, "request %s: no room for response headers", x->request_id);
+    xfer_go(x, XS_REPLY);
+    xfer_mark(x, WANT_WAKE);
+}
+
+static const char *action_list = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
+
+void xfer_fail(struct xfer *x, enum err e, const struct err_detail *why)
+{
+    if (x->state == XS_REPLY || x->state == XS_DEAD)
+        return;
+    x->err = e;
+    if (why)
+        x->why = *why;
+    if (!x->why.text[0])
+        snprintf(x->why.text, sizeof x->why.text, "%s", err_text(e));
+    if (x->has_up)
+        xfer_mark(x, WANT_CANCEL);
+    /* Connections on which the rest of a body can't be waited for, or that we want to be rid of. */
+    x->close_after = e == ERR_CLIENT_TIMEOUT || e == ERR_SHUTTING_DOWN || e == ERR_OVERLOADED;
+    buf_reset(&x->queue);
+    x->queue_off = 0;
+    reply_error(&x->queue, e, &x->why, x->routed ? &x->route : NULL, str_of(x->request_id));
+    xfer_answer(x, (unsigned)err_status(e), "application/json");
+    bool ok = add(x, STR("X-Sigferry-Error"), str_of(err_code(e)));
+    if (err_status(e) == 503 || err_status(e) == 429)
+        ok = ok && add(x, STR("Retry-After"), x->retry_wait.p ? x->retry_wait : STR("1"));
+    if (err_status(e) == 405)
+        ok = ok && add(x, STR("Allow"), str_of(action_list));
+    if (!ok)
+        log_msg(LOG_WARN, "request %s: no room for response headers", x->request_id);
+    if (x->attempts == 0)
+        stat_count(x->px->o.stat, STATF_REJECTED, str_of(err_code(e)), (struct str){NULL, 0},
+                   (struct str){NULL, 0});
+}

@@ -1,0 +1,140 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the upstream side reports: recorded here, acted on in settle. Nothing of up is called. */
+#include "proxy/xfer.h"
+
+#include "base/log.h"
+#include <stdio.h>
+
+static bool is_json(const struct resp *r)
+{
+    const struct hdr *ct = hdrs_find(&r->hdrs, STR("content-type"));
+    return ct && (str_istarts(ct->value, STR("application/json")) ||
+                  str_istarts(ct->value, STR("text/json")));
+}
+
+/* Answers that are looked into before anything of them is passed on: those that may carry an error
+ * code to retry, an expired credential or a clock error. Never more than 64 KiB. */
+static bool must_hold(const struct xfer *x, const struct resp *r)
+{
+    if (!is_json(r) || r->framing == RESP_NO_BODY || r->framing == RESP_UNTIL_CLOSE ||
+        (r->framing == RESP_LENGTH && r->length > XFER_HOLD_MAX))
+        return false;
+    return x->route.opt.nretry_error_codes > 0 || r->status == 400 || r->status == 401 ||
+           r->status == 403;
+}
+
+/* One line of sigferry_upstream_attempts_total: the status, or the network error. */
+static void count_attempt(struct xfer *x, enum err e)
+{
+    char code[24];
+    snprintf(code, sizeof code, "%u", x->status);
+    stat_count(x->px->o.stat, STATF_ATTEMPTS, x->route.service,
+               str_of(e == ERR_OK ? code : err_code(e)), (struct str){NULL, 0});
+    x->upstream_ns += clock_ns() - x->attempt_ns;
+}
+
+static void on_head(struct up_req *q, const struct resp *r)
+{
+    struct xfer *x = CONTAINER_OF(q, struct xfer, up);
+    if (x->state != XS_TRY)
+        return;
+    if (!xfer_take_head(x, r)) {
+        xfer_mark(x, WANT_CANCEL);
+        xfer_fail(x, ERR_OVERLOADED, NULL);
+        return;
+    }
+    count_attempt(x, ERR_OK);
+    if (must_hold(x, r)) {
+        x->held = true;
+        return;
+    }
+    struct retry_outcome o = {.status = r->status, .retry_after = x->retry_after, .sent = true};
+    if (xfer_retry(x, &o))
+        return;
+    xfer_commit(x);
+}
+
+/* The held answer is passed on after all. */
+static void release_held(struct xfer *x)
+{
+    x->held = false;
+    xfer_commit(x);
+}
+
+static bool on_data(struct up_req *q, struct str bytes)
+{
+    struct xfer *x = CONTAINER_OF(q, struct xfer, up);
+    if (x->discard || (x->state != XS_TRY && x->state != XS_REPLY))
+        return true;
+    if (x->queue_off == x->queue.n) {
+        buf_reset(&x->queue);
+        x->queue_off = 0;
+    } else if (x->queue_off > XFER_QUEUE_HIGH) {
+        buf_shift(&x->queue, x->queue_off);
+        x->queue_off = 0;
+    }
+    if (!buf_add(&x->queue, bytes.p, bytes.n)) {
+        x->aborted = true;
+        xfer_mark(x, WANT_CANCEL | WANT_WAKE);
+        if (x->state == XS_TRY)
+            xfer_fail(x, ERR_OVERLOADED, NULL);
+        return false;
+    }
+    if (x->held) {
+        if (x->queue.n > XFER_HOLD_MAX)
+            release_held(x);
+        return true;
+    }
+    xfer_mark(x, WANT_WAKE);
+    if (x->queue.n - x->queue_off < XFER_QUEUE_HIGH)
+        return true;
+    x->paused = true;
+    return false;
+}
+
+/* A held answer is complete: retry it, refresh for it, or pass it on. */
+static void judge_held(struct xfer *x)
+{
+    char scratch[128];
+    struct str code = reply_error_code(str_n(x->queue.p, x->queue.n), scratch);
+    struct retry_outcome o = {
+        .status = x->status, .error_code = code, .retry_after = x->retry_after, .sent = true};
+    if (xfer_second_chance(x, code) || xfer_retry(x, &o))
+        return;
+    release_held(x);
+}
+
+static void on_done(struct up_req *q, enum err e, const char *why)
+{
+    struct xfer *x = CONTAINER_OF(q, struct xfer, up);
+    x->has_up = false;
+    if (!q->head_seen)
+        count_attempt(x, e);
+    xfer_mark(x, 0);
+    if (x->state == XS_REPLY) {
+        x->eof = true;
+        if (e != ERR_OK) {
+            x->aborted = true;
+            x->err = e;
+            log_msg(LOG_WARN, "request %s: the answer was cut short: %s", x->request_id, why);
+        }
+        xfer_mark(x, WANT_WAKE);
+        return;
+    }
+    if (x->state != XS_TRY)
+        return; /* the client left, or a retry was arranged already */
+    if (e == ERR_OK) {
+        x->eof = true;
+        judge_held(x);
+        return;
+    }
+    struct retry_outcome o = {.err = e, .sent = q->sent};
+    if (xfer_retry(x, &o))
+        return;
+    struct err_detail d;
+    enum err shown =
+        err_set(&d, e, "%s (%.*s): %s", err_text(e), STR_ARG(x->route.host_header), why);
+    xfer_fail(x, shown, &d);
+}
+
+const struct up_ops xfer_up_ops = {on_head, on_data, on_done};

@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Everything the credential layer reads from outside: credential files in both forms, token service
+ * answers, time stamps. The first byte chooses. Whatever came in, an error must not show it. */
+#include "cred/cred_json.h"
+#include "cred/cred_provider.h"
+#include "cred/cred_sts.h"
+#include "cred/cred_time.h"
+
+#include <stdlib.h>
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static void check(struct cred *c, const struct err_detail *why)
+{
+    if (!c) {
+        if (!why->text[0])
+            abort(); /* a failure without a reason */
+        return;
+    }
+    struct sign_cred s = cred_for_signing(c);
+    if (!s.access_key.n || !s.secret_key.n || memchr(s.access_key.p, '\n', s.access_key.n) ||
+        (s.session_token.n && memchr(s.session_token.p, '\r', s.session_token.n)))
+        abort(); /* what can't go into a header */
+    cred_unref(c);
+}
+
+static void times(struct str s)
+{
+    char text[CRED_TIME_TEXT];
+    int64_t t, again;
+    if (!cred_time_parse(s, &t))
+        return;
+    cred_time_format(t, text);
+    if (t > 0 && t < INT64_C(253402300800) &&
+        (!cred_time_parse(str_of(text), &again) || again != t))
+        abort(); /* written and read again it is another time */
+}
+
+static void json(struct str s)
+{
+    struct err_detail why = {""};
+    struct buf b;
+    struct cred_json *j = cred_json_parse(s, &why);
+    if (!j)
+        return;
+    for (size_t i = 0; cred_json_name(j, i) && i < 64; i++) {
+        int64_t n;
+        (void)cred_json_int(cred_json_get(j, cred_json_name(j, i)), &n);
+        (void)cred_json_member(j, cred_json_name(j, i));
+    }
+    buf_init(&b, 1 << 20);
+    cred_json_dump(&b, j);
+    buf_wipe(&b);
+    cred_json_free(j);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    struct err_detail why = {""};
+    if (!size)
+        return 0;
+    struct str s = str_n((const char *)data + 1, size - 1);
+    switch (data[0] % 4) {
+    case 0:
+        check(cred_file_parse(s, &why), &why);
+        break;
+    case 1:
+        check(cred_sts_parse("fuzz", 200, s, STR("a token that is long"), &why), &why);
+        break;
+    case 2:
+        times(s);
+        break;
+    default:
+        json(s);
+        break;
+    }
+    return 0;
+}

@@ -1,0 +1,44 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What several test files assert the same way."""
+
+import json
+
+# Actions the tests call; the upstream echoes unless a test scripts them.
+ECHO = "/?Action=Echo&Version=2020-04-01"
+
+
+def target(key, extra=""):
+    """A request target the upstream's script finds by key."""
+    return "/?Action=Echo&Version=2020-04-01&Id=%s%s" % (key, extra)
+
+
+def assert_error(r, status, code, mentions=()):
+    """A daemon-made error in its one shape: status, header, JSON of the clouds' form."""
+    assert (r.status, r.error) == (status, code), r
+    assert r.whole and r.get("Content-Type", ).split(";")[0].strip() == "application/json", r
+    meta = json.loads(r.body)["ResponseMetadata"]
+    assert meta["Error"]["Code"] == "Sigferry." + code, meta
+    assert meta["Error"]["Message"].strip(), meta
+    assert meta["RequestId"] and r.get("X-Sigferry-Request-Id") == meta["RequestId"], (meta, r)
+    if status == 503:
+        assert r.get("Retry-After"), r
+    for text in [mentions] if isinstance(mentions, str) else mentions:
+        assert text.lower() in meta["Error"]["Message"].lower(), meta
+    return meta
+
+
+def assert_ok(r):
+    assert r.status == 200 and r.error is None and r.whole, r
+    return r
+
+
+def assert_scope(request, service, region):
+    assert request.verdict.ok, request.verdict.why
+    assert (request.verdict.service, request.verdict.region) == (service, region)
+
+
+def as_pairs(headers):
+    """The headers of a dry run, whichever JSON form they have, as a lower-cased dictionary."""
+    items = headers.items() if isinstance(headers, dict) else [
+        (h["name"], h["value"]) if isinstance(h, dict) else tuple(h) for h in headers]
+    return {n.lower(): v for n, v in items}

@@ -1,0 +1,169 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How the upstream is reached: through an HTTP proxy, with a client certificate, by which TLS
+version, at which address."""
+
+import socket
+import ssl
+import threading
+
+import pytest
+
+from checks import ECHO, assert_error, assert_ok
+from daemon import command
+
+HOST = "ecs.ap-southeast-2.volcengineapi.com"
+REGION = ("X-Sigferry-Region", "ap-southeast-2")
+ONCE = ("X-Sigferry-Auto-Retry", "false")
+
+
+class Tunnel:
+    """An HTTP proxy that knows CONNECT and leads every tunnel to one port; refuse: status instead."""
+
+    def __init__(self, port, refuse=None):
+        self.target, self.refuse, self.heads = port, refuse, []
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self.listener.getsockname()[1]
+        threading.Thread(target=self.accept, daemon=True).start()
+
+    def accept(self):
+        while True:
+            try:
+                sock, _ = self.listener.accept()
+            except OSError:
+                return
+            threading.Thread(target=self.serve, args=(sock,), daemon=True).start()
+
+    def serve(self, sock):
+        head = b""
+        while b"\r\n\r\n" not in head:
+            data = sock.recv(4096)
+            if not data:
+                return
+            head += data
+        self.heads.append(head.decode("latin-1"))
+        if self.refuse:
+            sock.sendall(b"HTTP/1.1 %d No\r\nContent-Length: 0\r\n\r\n" % self.refuse)
+            sock.close()
+            return
+        far = socket.create_connection(("127.0.0.1", self.target))
+        sock.sendall(b"HTTP/1.1 200 Connection established\r\nX-Proxy: canary\r\n\r\n")
+        threading.Thread(target=self.pump, args=(far, sock), daemon=True).start()
+        self.pump(sock, far)
+
+    @staticmethod
+    def pump(a, b):
+        try:
+            while data := a.recv(65536):
+                b.sendall(data)
+        except OSError:
+            pass
+        for s in (a, b):
+            try:
+                s.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                pass
+
+    @property
+    def url(self):
+        return "http://127.0.0.1:%d" % self.port
+
+
+@pytest.fixture
+def tunnel(upstream):
+    made = []
+
+    def start(refuse=None):
+        t = Tunnel(upstream.port, refuse)
+        made.append(t)
+        return t
+
+    yield start
+    for t in made:
+        t.listener.close()
+
+
+def test_through_a_configured_proxy(daemon, upstream, tunnel):
+    t = tunnel()
+    d = daemon(connect_to=None, proxy={"https_proxy": t.url})
+    for _ in range(3):
+        r = assert_ok(d.request("GET", ECHO, [REGION]))
+        assert r.get("X-Proxy") is None
+    assert len(t.heads) == 1 and t.heads[0].startswith("CONNECT %s:443 HTTP/1.1\r\n" % HOST)
+    assert "Credential" not in t.heads[0] and upstream.requests[0].get("Host") == HOST
+
+
+@pytest.mark.parametrize("name", ["https_proxy", "HTTPS_PROXY"])
+def test_through_the_environments_proxy(daemon, upstream, tunnel, name):
+    t = tunnel()
+    d = daemon(connect_to=None, _env={name: t.url})
+    assert_ok(d.request("GET", ECHO, [REGION]))
+    assert len(t.heads) == 1
+
+
+def test_no_proxy_is_honoured(daemon, upstream, tunnel):
+    t = tunnel()
+    d = daemon(proxy={"https_proxy": t.url, "no_proxy": ".volcengineapi.com"})
+    assert_ok(d.request("GET", ECHO, [REGION]))
+    assert t.heads == []
+
+
+def test_a_proxy_that_refuses(daemon, upstream, tunnel):
+    t = tunnel(refuse=403)
+    d = daemon(connect_to=None, proxy={"https_proxy": t.url})
+    assert_error(d.request("GET", ECHO, [REGION, ONCE]), 502, "UpstreamConnectFailed")
+    assert upstream.accepted == 0
+
+
+def test_a_proxys_password_is_used_and_masked(daemon, upstream, tunnel, tmp_path):
+    t = tunnel()
+    url = t.url.replace("//", "//user:proxy-password@")
+    d = daemon(connect_to=None, proxy={"https_proxy": url})
+    assert_ok(d.request("GET", ECHO, [REGION]))
+    assert "proxy-authorization: basic dXNlcjpwcm94eS1wYXNzd29yZA==".lower() in t.heads[0].lower()
+    assert b"proxy-password" not in upstream.one().head and "proxy-password" not in d.log
+    run = command("config", "-c", d.path)
+    assert run.returncode == 0 and "proxy-password" not in run.stdout
+
+
+def test_a_proxy_that_is_the_daemon_itself_is_refused(daemon):
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        port = s.getsockname()[1]
+    d = daemon(_ready=False, listen=["127.0.0.1:%d" % port],
+               proxy={"https_proxy": "http://127.0.0.1:%d" % port})
+    d.exit_status = 1
+    assert d.wait() == 1 and "https_proxy" in d.log
+
+
+def test_with_a_client_certificate(daemon, make_upstream, certs):
+    u = make_upstream(client_ca=certs.ca)
+    pem, key = certs.pair("good")
+    d = daemon(_upstream=u, tls={"cert_file": str(pem), "key_file": str(key)})
+    assert_ok(d.request())
+    d = daemon(_upstream=u, retry={"auto_retry": False})
+    r = d.request()
+    assert r.status == 502 and r.error in ("UpstreamTlsFailed", "UpstreamReset"), r
+    assert len(u.requests) == 1
+
+
+def test_least_tls_version(daemon, make_upstream):
+    u = make_upstream(most_tls=ssl.TLSVersion.TLSv1_2)
+    assert_ok(daemon(_upstream=u).request())
+    r = daemon(_upstream=u, tls={"min_version": "1.3"}).request()
+    assert_error(r, 502, "UpstreamTlsFailed")
+    assert len(u.requests) == 1
+
+
+def test_connect_to_of_one_host_only(daemon, upstream, session_upstream):
+    d = daemon(connect_to=["%s:443:127.0.0.1:%d" % (HOST, session_upstream.port),
+                           "iam.volcengineapi.com:443:127.0.0.1:1"])
+    assert_ok(d.request("GET", ECHO, [REGION]))
+    assert upstream.one().get("Host") == HOST
+    assert_error(d.request("GET", ECHO, [ONCE, REGION], service="iam"), 502, "UpstreamConnectFailed")
+    assert len(upstream.requests) == 1
+
+
+def test_an_endpoint_by_address(daemon, upstream):
+    d = daemon(connect_to=None, endpoint={"host": "127.0.0.1:%d" % upstream.port})
+    assert_ok(d.request())
+    assert upstream.one().get("Host") == "127.0.0.1:%d" % upstream.port

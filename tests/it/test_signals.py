@@ -1,0 +1,201 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Signals: drain, end at once, reload, reopen; and what stays as it was meanwhile."""
+
+import os
+import signal
+import socket
+
+import pytest
+
+import daemon as daemons
+from checks import ECHO, assert_ok, target
+from client import until
+from daemon import config_text, merge, seconds, timed
+
+SERVICE = ("X-Sigferry-Service", "ecs")
+
+
+def hold(upstream, key="hold"):
+    held = upstream.event()
+    upstream.on(key, lambda ex: (held.wait(30), ex.reply(200, b'{"late":true}')))
+    return held
+
+
+def refuses(address):
+    try:
+        socket.create_connection(address, timeout=1).close()
+        return False
+    except ConnectionRefusedError:
+        return True
+    except OSError:
+        return False
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_drain_finishes_what_is_in_flight(daemon, upstream, number):
+    d = daemon()
+    held = hold(upstream)
+    with d.client() as c:
+        c.begin("POST", target("hold"), [SERVICE], b"x")
+        upstream.wait_request("hold")
+        d.signal(number)
+        until(lambda: refuses(d.address), seconds(5), "the listener to be closed")
+        assert d.alive()
+        held.set()
+        r = assert_ok(c.response())
+        assert r.json == {"late": True} and "close" in (r.get("Connection") or "").lower()
+    assert d.wait() == 0
+
+
+def test_drain_without_work_is_quick(daemon, upstream):
+    d = daemon()
+    with d.client() as idle:
+        assert_ok(idle.request("GET", ECHO, [SERVICE]))
+        d.signal(signal.SIGTERM)
+        status, took = timed(d.wait)
+        assert status == 0 and took < seconds(2)
+        assert idle.read_all(seconds(5)) == (b"", True)
+
+
+def test_a_second_signal_ends_at_once(daemon, upstream):
+    d = daemon(drain_timeout=30.0)
+    d.exit_status = None
+    hold(upstream)
+    with d.client() as c:
+        c.begin("GET", target("hold"), [SERVICE])
+        upstream.wait_request("hold")
+        d.signal(signal.SIGTERM)
+        until(lambda: refuses(d.address), seconds(5), "the listener to be closed")
+        assert d.alive()
+        d.signal(signal.SIGTERM)
+        _, took = timed(d.wait)
+    assert took < seconds(2)
+
+
+def test_drain_timeout_ends_the_rest(daemon, upstream):
+    d = daemon(drain_timeout=0.4)
+    d.exit_status = None
+    hold(upstream)
+    with d.client() as c:
+        c.begin("GET", target("hold"), [SERVICE])
+        upstream.wait_request("hold")
+        d.signal(signal.SIGTERM)
+        status, took = timed(d.wait)
+    assert 0.3 < took < seconds(3) and status in (0, 1)
+
+
+def test_a_new_request_while_draining(daemon, upstream):
+    """On a kept-alive connection: served or told 503 ShuttingDown, or the connection is closed."""
+    d = daemon()
+    held = hold(upstream)
+    with d.client() as a, d.client() as b:
+        assert_ok(b.request("GET", ECHO, [SERVICE]))
+        a.begin("GET", target("hold"), [SERVICE])
+        upstream.wait_request("hold")
+        d.signal(signal.SIGTERM)
+        until(lambda: refuses(d.address), seconds(5), "the listener to be closed")
+        try:
+            r = b.request("GET", ECHO, [SERVICE])
+            assert r.status == 200 or (r.error == "ShuttingDown" and r.get("Retry-After")), r
+        except OSError:
+            pass
+        held.set()
+        assert_ok(a.response())
+    assert d.wait() == 0
+
+
+# -- reload ------------------------------------------------------------------------------------
+
+def region_now(d, upstream, c=None):
+    if c:
+        assert_ok(c.request("GET", ECHO, [SERVICE]))
+    else:
+        assert_ok(d.request())
+    return upstream.requests[-1].verdict.region
+
+
+def test_reload_takes_over_a_valid_configuration(daemon, upstream):
+    d = daemon()
+    port, pid = d.port, d.pid
+    held = hold(upstream)
+    with d.client() as kept, d.client() as slow:
+        assert region_now(d, upstream, kept) == "cn-beijing"
+        slow.begin("GET", target("hold"), [SERVICE])
+        upstream.wait_request("hold")
+        d.write(merge(d.settings, {"region": "ap-southeast-2"}))
+        d.signal(signal.SIGHUP)
+        until(lambda: region_now(d, upstream) == "ap-southeast-2", seconds(10), "the new region")
+        assert region_now(d, upstream, kept) == "ap-southeast-2"  # the connection survived
+        held.set()
+        assert_ok(slow.response())
+        assert upstream.of("hold")[0].verdict.region == "cn-beijing"
+    assert d.alive() and d.pid == pid and not refuses(("127.0.0.1", port))
+
+
+def test_reload_rotates_a_key(daemon, upstream):
+    d = daemon()
+    assert_ok(d.request())
+    profiles = {"default": dict(zip(("provider", "access_key", "secret_key"),
+                                    ("static",) + daemons.SECOND_KEY))}
+    d.write(dict(d.settings, profiles=profiles))
+    d.signal(signal.SIGHUP)
+    until(lambda: assert_ok(d.request()) and
+          upstream.requests[-1].verdict.access_key == daemons.SECOND_KEY[0],
+          seconds(10), "the new key")
+
+
+@pytest.mark.parametrize("text,complaint", [
+    ("regoin = 5;\n", "region"), ("pool = { max_pending = -3; };\n", "max_pending"), ("oops = = {\n", "sigferry.conf:"),
+    ("timeouts = { connect_timeout = \"soon\"; };\n", "connect_timeout")])
+def test_an_invalid_reload_keeps_the_old_configuration(daemon, upstream, text, complaint):
+    d = daemon()
+    mark = d.mark()
+    with d.client() as kept:
+        assert region_now(d, upstream, kept) == "cn-beijing"
+        d.write(dict(d.settings, region="ap-southeast-2"), text)
+        d.signal(signal.SIGHUP)
+        line = d.wait_log(r"sigferry\.conf:\d+: ", after=mark).string
+        assert complaint in line, line
+        assert region_now(d, upstream, kept) == "cn-beijing"
+        assert region_now(d, upstream) == "cn-beijing"
+    d.write(merge(d.settings, {"region": "ap-southeast-3"}))
+    d.signal(signal.SIGHUP)
+    until(lambda: region_now(d, upstream) == "ap-southeast-3", seconds(10), "the mended file")
+
+
+def test_a_missing_file_at_reload_keeps_the_old_configuration(daemon, upstream):
+    d = daemon()
+    mark = d.mark()
+    os.rename(d.path, d.path + ".gone")
+    d.signal(signal.SIGHUP)
+    d.wait_log("sigferry.conf", after=mark)
+    assert region_now(d, upstream) == "cn-beijing"
+
+
+def test_many_reloads_lose_no_request(daemon, upstream):
+    """20 reloads, every third broken, while one connection keeps asking."""
+    d = daemon()
+    good = config_text(d.settings)
+    with d.client() as c:
+        for i in range(20):
+            with open(d.path, "w", encoding="utf-8") as f:
+                f.write(good + ("nosuchkey = 1;\n" if i % 3 == 2 else ""))
+            d.signal(signal.SIGHUP)
+            for _ in range(3):
+                assert_ok(c.request("POST", ECHO, [SERVICE], b"x"))
+    assert len(upstream.requests) == 60 and not refuses(d.address)
+
+
+def test_sigusr1_reopens_the_log_file(daemon, upstream, tmp_path):
+    path = tmp_path / "log"
+    d = daemon(_ready=False, log={"file": str(path)})
+    until(lambda: path.exists() and "admin listening" in path.read_text(), seconds(10), "the log")
+    d.lines = path.read_text().splitlines()
+    r = assert_ok(d.request())
+    until(lambda: r.get("X-Sigferry-Request-Id") in path.read_text(), seconds(5), "the access line")
+    os.rename(path, tmp_path / "log.1")
+    d.signal(signal.SIGUSR1)
+    until(path.exists, seconds(5), "the new log file")
+    r = assert_ok(d.request())
+    until(lambda: r.get("X-Sigferry-Request-Id") in path.read_text(), seconds(5), "the access line")
+    assert r.get("X-Sigferry-Request-Id") not in (tmp_path / "log.1").read_text()
