@@ -12,7 +12,6 @@ static const struct cli_command commands[] = {
     {"sign", cli_sign, "show the headers that sign a request"},
     {"presign", cli_presign, "show a presigned URL"},
     {"credentials", cli_credentials, "show each credential provider tried and its outcome"},
-    {"credentials", cli_credentials, "show each credential provider tried and its outcome"},
     {"doctor", cli_doctor, "check configuration, files, credentials, network and clock"},
     {"exec", cli_exec, "run a command with a proxy of its own"},
     {"sandbox", cli_sandbox, "an upstream for trying out: verifies signatures, echoes requests"},

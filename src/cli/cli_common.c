@@ -45,7 +45,7 @@ void cli_overview(const struct cli_command *table, size_t n, FILE *out)
 
 void cli_version(FILE *out)
 {
-    fprintf(out, "sigferry %s\n%s\nlibmicrohttpd %s\n%s\n", PACKAGE_VERSION,
+    fprintf(out, "sigferry %s\n%s\nlibmicrohttpd %s\nlibcurl %s\n", PACKAGE_VERSION,
             digest_library_version(), front_library_version(), conn_library_version());
 }
 

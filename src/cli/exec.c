@@ -75,8 +75,9 @@ struct exec {
 static void tell_ready(void *arg, const char *listener)
 {
     struct exec *e = arg;
-    (void)snprintf(e->info.target.listener, sizeof e->info.target.listener, "%s", listener);
-    if (write(e->ready[1], &e->info, sizeof e->info) != (ssize_t)sizeof e->info)
+    struct ready r = e->info;
+    (void)snprintf(r.target.listener, sizeof r.target.listener, "%s", listener);
+    if (write(e->ready[1], &r, sizeof r) != (ssize_t)sizeof r)
         log_msg(LOG_ERROR, "exec: the command's process does not listen: %s", strerror(errno));
     (void)close(e->ready[1]);
 }

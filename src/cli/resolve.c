@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* sigferry resolve: the host the proxy would send a service's requests to. Asks no network. */
 #include "cli/cli.h"
+#include "cli/host.h"
 
 enum { OPT_DUAL_STACK = CLI_OPT_OWN, OPT_RESOLVER };
 
@@ -31,40 +32,15 @@ static int take(struct cli *c, int opt)
     return cli_set(c, pair) ? CLI_OK : CLI_USAGE;
 }
 
-/* endpoint.services before endpoint.host before the resolver. */
-static enum err find_host(const struct conf *conf, struct endpoint_query *q,
-                          char host[ENDPOINT_HOST_MAX], struct err_detail *why)
-{
-    for (size_t i = 0; i < q->nservices; i++)
-        if (q->services[i].host.n && str_ieq(q->services[i].service, q->service))
-            return endpoint_resolve(q, host, why);
-    if (!*conf->endpoint.host)
-        return endpoint_resolve(q, host, why);
-    int n = snprintf(host, ENDPOINT_HOST_MAX, "%s", conf->endpoint.host);
-    return n > 0 && n < ENDPOINT_HOST_MAX
-               ? ERR_OK
-               : err_set(why, ERR_INVALID_REQUEST, "endpoint.host is too long");
-}
-
 static int show(const struct cli *c, const struct conf *conf, const char *service,
                 const char *region)
 {
     char host[ENDPOINT_HOST_MAX];
     struct err_detail why = {""};
-    struct endpoint_query q = {
-        .cloud = conf->cloud,
-        .resolver = conf->endpoint.resolver,
-        .dual_stack = conf->endpoint.use_dual_stack,
-        .service = str_of(service),
-        .region = str_of(region ? region : conf->region),
-        .extra_regions = conf->endpoint.extra_regions,
-        .nextra = conf->endpoint.nextra_regions,
-        .services = conf->endpoint.services,
-        .nservices = conf->endpoint.nservices,
-    };
-    if (!q.region.n)
+    struct str where = str_of(region ? region : conf->region);
+    if (!where.n)
         return cli_fail(c, "no region is named: give REGION or --region, or configure a region");
-    enum err e = find_host(conf, &q, host, &why);
+    enum err e = cli_host(conf, str_of(service), where, host, &why);
     if (e)
         return cli_fail(c, "%s: %s", err_code(e), why.text);
     puts(host);

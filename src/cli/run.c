@@ -13,7 +13,9 @@ static const char help[] =
     "      --admin ADDR       address for health, metrics and status; \"\" switches it off\n"
     "      --workers N        threads; 0 is one a CPU\n"
     "      --log-level LEVEL  error, warn, info or debug\n"
-    "      --log-format F     text, json or a template with %(message)s\n" CLI_COMMON_HELP "\n"
+    "      --log-format F     text, json or a template with %(message)s\n" CLI_COMMON_HELP
+    "  -V, --version          versions of sigferry and its libraries\n"
+    "\n"
     "Without a file, two credential variables and a region are enough:\n"
     "  VOLCENGINE_ACCESS_KEY=… VOLCENGINE_SECRET_KEY=… VOLCENGINE_REGION=cn-beijing sigferry\n";
 
@@ -22,7 +24,7 @@ static const struct option options[] = {{"listen", required_argument, NULL, 'l'}
                                         {"workers", required_argument, NULL, OPT_WORKERS},
                                         {"log-level", required_argument, NULL, OPT_LOG_LEVEL},
                                         {"log-format", required_argument, NULL, OPT_LOG_FORMAT},
-    {"version", no_argument, NULL, 'V'},
+                                        {"version", no_argument, NULL, 'V'},
                                         CLI_COMMON_OPTIONS,
                                         {NULL, 0, NULL, 0}};
 

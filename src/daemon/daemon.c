@@ -10,6 +10,7 @@
 #include "daemon/notify.h"
 #include "proxy/identity.h"
 #include <errno.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -53,8 +54,17 @@ static unsigned count_workers(const struct conf *c)
 static void credentials_changed(void *arg)
 {
     struct daemon *d = arg;
-    for (unsigned i = 0; i < d->nworkers; i++)
+    pthread_mutex_lock(&d->wake_lock);
+    for (unsigned i = 0; d->wakeable && i < d->nworkers; i++)
         worker_wake(d->workers[i]);
+    pthread_mutex_unlock(&d->wake_lock);
+}
+
+static void set_wakeable(struct daemon *d, bool on)
+{
+    pthread_mutex_lock(&d->wake_lock);
+    d->wakeable = on;
+    pthread_mutex_unlock(&d->wake_lock);
 }
 
 static void worker_stopped(void *arg)
@@ -110,6 +120,7 @@ static bool start_workers(struct daemon *d, char *msg, size_t msgsize)
             return false;
         d->nworkers++;
     }
+    set_wakeable(d, true);
     /* Credentials first, so that the first request finds them. */
     if (!cred_store_start(d->creds, credentials_changed, d)) {
         snprintf(msg, msgsize, "credentials: %s", strerror(errno));
@@ -163,6 +174,7 @@ static void stop(struct daemon *d)
 {
     for (unsigned i = 0; i < d->nworkers; i++)
         worker_stop(d->workers[i]);
+    set_wakeable(d, false); /* a refresher thread may still be at it */
     for (unsigned i = 0; i < d->nworkers; i++)
         worker_free(d->workers[i]);
     daemon_admin_close(d);
@@ -195,6 +207,7 @@ int daemon_run(const struct conf_args *args, void (*ready)(void *arg, const char
     secret_harden_process();
     notify_init(true);
     d->args = args;
+    pthread_mutex_init(&d->wake_lock, NULL);
     d->signals.fd = -1;
     buf_init(&errs, 64 * 1024);
     d->conf = conf_load(args, &errs);

@@ -6,6 +6,7 @@
 #include "daemon/admin.h"
 #include "daemon/daemon.h"
 #include "daemon/worker.h"
+#include <pthread.h>
 
 enum daemon_phase { DAEMON_RUNNING, DAEMON_DRAINING, DAEMON_ENDING };
 
@@ -42,6 +43,8 @@ struct daemon {
     struct worker **workers;
     unsigned nworkers;
     _Atomic unsigned nstopped;
+    pthread_mutex_t wake_lock; /* workers may be woken while `wakeable` */
+    bool wakeable;
 
     struct listen_set admin_socks;
     struct daemon_admin_door *admin_doors;
@@ -49,7 +52,7 @@ struct daemon {
     struct admin *admin;
 
     struct loop_fd signals;
-    struct timer drain_limit, watchdog;
+    struct timer drain_limit, watchdog, admin_pause;
     enum daemon_phase phase;
     int exit_code;
     bool reload_ok;

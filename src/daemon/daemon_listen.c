@@ -144,8 +144,27 @@ static void admin_ready(struct loop_fd *f, uint32_t events)
     struct peer peer;
     unsigned salen = sizeof sa;
     int fd = listen_accept(a->sock, &peer, &sa, &salen);
+    if (fd < 0 && errno != EAGAIN) {
+        /* Nothing to take it with: looked at again with the next turn of the timer, not at once. */
+        loop_del(&a->d->loop, &a->w);
+        if (!timer_set(&a->d->loop.timers, &a->d->admin_pause, clock_ns() + 100 * NS_PER_MS))
+            log_msg(LOG_ERROR, "out of memory: the admin address answers no more");
+    }
     if (fd >= 0 && !front_accept(a->d->admin_front, fd, &peer, &sa, salen, &a->tag))
         log_msg(LOG_WARN, "too many connections to the admin address");
+}
+
+static void admin_again(struct timer *t)
+{
+    struct daemon *d = CONTAINER_OF(t, struct daemon, admin_pause);
+    for (size_t i = 0; i < d->admin_socks.n; i++) {
+        struct daemon_admin_door *a = &d->admin_doors[i];
+        if (a->w.fd >= 0)
+            continue;
+        a->w.fd = a->sock->fd;
+        if (!loop_add(&d->loop, &a->w, EPOLLIN))
+            log_msg(LOG_ERROR, "%s can't be watched: %s", a->sock->name, strerror(errno));
+    }
 }
 
 bool daemon_admin_open(struct daemon *d, char *msg, size_t msgsize)
@@ -154,6 +173,7 @@ bool daemon_admin_open(struct daemon *d, char *msg, size_t msgsize)
                                .allow_remote = d->conf->security.allow_remote};
     if (!spec.address[0])
         return true;
+    timer_init(&d->admin_pause, admin_again);
     struct admin_source source = daemon_report(d);
     d->admin = admin_new(&source, d->conf);
     struct front_options fo = {.loop = &d->loop,
@@ -190,6 +210,7 @@ bool daemon_admin_open(struct daemon *d, char *msg, size_t msgsize)
 
 void daemon_admin_close(struct daemon *d)
 {
+    timer_unset(&d->loop.timers, &d->admin_pause);
     for (size_t i = 0; d->admin_doors && i < d->admin_socks.n; i++)
         loop_del(&d->loop, &d->admin_doors[i].w);
     front_free(d->admin_front);

@@ -197,7 +197,9 @@ static struct up_options up_options_of(const struct conf *c, unsigned nworkers)
 bool worker_check(const struct conf *c, char *msg, size_t msgsize)
 {
     struct up_options o = up_options_of(c, 1);
-    struct conn_ctx *ctx = conn_ctx_new(NULL, &o.tls, msg, msgsize);
+    struct list none;
+    list_init(&none);
+    struct conn_ctx *ctx = conn_ctx_new(NULL, &o.tls, &none, msg, msgsize);
     conn_ctx_unref(ctx);
     return ctx != NULL;
 }

@@ -22,7 +22,7 @@ bool conn_global_init(void)
 
 const char *conn_library_version(void)
 {
-    return curl_version();
+    return curl_version_info(CURLVERSION_NOW)->version;
 }
 
 static X509_STORE *load_store(const char *ca_file, char *msg, size_t msgsize)
@@ -38,8 +38,8 @@ static X509_STORE *load_store(const char *ca_file, char *msg, size_t msgsize)
     return NULL;
 }
 
-struct conn_ctx *conn_ctx_new(struct loop *loop, const struct conn_tls *tls, char *msg,
-                              size_t msgsize)
+struct conn_ctx *conn_ctx_new(struct loop *loop, const struct conn_tls *tls, struct list *dead,
+                              char *msg, size_t msgsize)
 {
     struct conn_ctx *x = calloc(1, sizeof *x);
     if (!x) {
@@ -48,7 +48,7 @@ struct conn_ctx *conn_ctx_new(struct loop *loop, const struct conn_tls *tls, cha
     }
     x->refs = 1;
     x->loop = loop;
-    list_init(&x->dead);
+    x->dead = dead;
     x->verify = tls->verify;
     x->min_tls13 = tls->min_tls13;
     x->cert_file = tls->cert_file[0] ? strdup(tls->cert_file) : NULL;
@@ -92,7 +92,7 @@ void conn_close(struct conn *c)
     for (int i = 0; i < CONN_SOCKS; i++)
         if (c->socks[i].used)
             loop_del(c->ctx->loop, &c->socks[i].w);
-    list_push(&c->ctx->dead, &c->link);
+    list_push(c->ctx->dead, &c->link);
 }
 
 static void conn_free(struct conn *c)
@@ -111,13 +111,11 @@ static void conn_free(struct conn *c)
     conn_ctx_unref(ctx);
 }
 
-void conn_reap(struct conn_ctx *ctx)
+void conn_reap(struct list *dead)
 {
     struct list *l;
-    ctx->refs++; /* the last connection must not take the list with it */
-    while ((l = list_pop(&ctx->dead)))
+    while ((l = list_pop(dead)))
         conn_free(CONTAINER_OF(l, struct conn, link));
-    conn_ctx_unref(ctx);
 }
 
 /* What a failed SSL_read or SSL_write means. */

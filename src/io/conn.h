@@ -26,9 +26,10 @@ struct conn_ctx;
 /* Once per process, before threads. false when libcurl does not start. */
 NODISCARD bool conn_global_init(void);
 
-/* NULL on failure, msg says why (an unreadable ca_file, …). */
-NODISCARD struct conn_ctx *conn_ctx_new(struct loop *loop, const struct conn_tls *tls, char *msg,
-                                        size_t msgsize);
+/* NULL on failure, msg says why (an unreadable ca_file, …). Closed connections are parked in dead,
+ * which outlives the context and all of its connections. */
+NODISCARD struct conn_ctx *conn_ctx_new(struct loop *loop, const struct conn_tls *tls,
+                                        struct list *dead, char *msg, size_t msgsize);
 /* Refcounted: connections hold their context. */
 void conn_ctx_unref(struct conn_ctx *ctx);
 
@@ -65,7 +66,7 @@ void *conn_user(const struct conn *c);
  * conn_reap. */
 void conn_close(struct conn *c);
 /* Frees what conn_close parked; outside callbacks, once a turn. */
-void conn_reap(struct conn_ctx *ctx);
+void conn_reap(struct list *dead);
 
 enum conn_io { CONN_OK, CONN_AGAIN, CONN_END, CONN_FAILED };
 

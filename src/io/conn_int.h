@@ -12,7 +12,7 @@ struct conn_ctx {
     struct loop *loop;
     CURLSH *share;     /* TLS sessions, for resumption */
     X509_STORE *store; /* read once: parsing a CA bundle takes milliseconds */
-    struct list dead;  /* conns to free */
+    struct list *dead; /* closed conns, to be freed by conn_reap */
     unsigned refs;
     bool verify, min_tls13;
     char *cert_file, *key_file;
@@ -38,7 +38,7 @@ struct conn {
     struct loop_fd io;                          /* once connected */
     SSL *ssl;                                   /* libcurl's, once the handshake is done */
     enum { VIA_CURL, VIA_SSL, VIA_SOCKET } via; /* how bytes go, once connected */
-    struct list link;                           /* in ctx->dead */
+    struct list link;                           /* in *ctx->dead */
     bool tls, https_proxy, private_ok, refused_private, closed;
     char why[CURL_ERROR_SIZE];
 };

@@ -18,6 +18,7 @@ struct up *up_new(struct loop *loop, struct resolver *r, struct stat *st,
     list_init(&u->more);
     list_init(&u->dead);
     list_init(&u->free_conns);
+    list_init(&u->conns_dead);
     if (!up_configure(u, o, msg, msgsize)) {
         up_free(u);
         return NULL;
@@ -27,11 +28,9 @@ struct up *up_new(struct loop *loop, struct resolver *r, struct stat *st,
 
 bool up_configure(struct up *u, const struct up_options *o, char *msg, size_t msgsize)
 {
-    struct conn_ctx *ctx = conn_ctx_new(u->loop, &o->tls, msg, msgsize);
+    struct conn_ctx *ctx = conn_ctx_new(u->loop, &o->tls, &u->conns_dead, msg, msgsize);
     if (!ctx)
         return false;
-    if (u->ctx)
-        conn_reap(u->ctx);
     conn_ctx_unref(u->ctx);
     u->ctx = ctx;
     u->o = *o;
@@ -73,8 +72,7 @@ void up_free(struct up *u)
     }
     while ((l = list_pop(&u->hosts)))
         free(CONTAINER_OF(l, struct up_host, link));
-    if (u->ctx)
-        conn_reap(u->ctx);
+    conn_reap(&u->conns_dead);
     conn_ctx_unref(u->ctx);
     free(u);
 }
@@ -315,7 +313,7 @@ bool up_run(struct up *u)
     list_splice(&again, &u->more);
     while ((l = list_pop(&again)))
         up_exchange_read(CONTAINER_OF(l, struct up_conn, link));
-    conn_reap(u->ctx);
+    conn_reap(&u->conns_dead);
     while ((l = list_pop(&u->dead))) {
         struct up_conn *uc = CONTAINER_OF(l, struct up_conn, link);
         list_push(&u->free_conns, l);

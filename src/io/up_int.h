@@ -50,7 +50,8 @@ struct up {
     struct stat *st;
     struct up_options o;
     struct conn_ctx *ctx;
-    unsigned epoch; /* counts configurations */
+    struct list conns_dead; /* closed, of this context and earlier ones */
+    unsigned epoch;         /* counts configurations */
     unsigned nhosts;
     struct list hosts, more, dead, free_conns;
     char scratch[UP_SCRATCH];

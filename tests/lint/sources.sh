@@ -29,6 +29,7 @@ wanted() {
     list unit_helpers $(find tests/unit -name '*.[ch]' ! -name 'test_*.c' 2>/dev/null | sort)
     # shellcheck disable=SC2046
     list fuzz_tests $(find tests/fuzz -name 'fuzz_*.c' 2>/dev/null | sed 's/\.c$//' | sort)
+    # shellcheck disable=SC2016 # make's variables
     find tests/fuzz -name 'fuzz_*.c' 2>/dev/null | sort |
         sed 's,^tests/fuzz/\(.*\)\.c$,tests_fuzz_\1_LDADD = $(core_libs) $(FUZZ_LDFLAGS),'
 }
@@ -53,4 +54,26 @@ fi
 if ! diff <(listed) <(wanted); then
     echo "Makefile.am's lists (<) and the tree (>) differ: run tests/lint/sources.sh --fix"
     exit 1
+fi
+
+# In a checkout: whatever else is in the tree is distributed as well.
+if [ -d .git ] && git --version >/dev/null 2>&1; then
+    # shellcheck disable=SC1003 # no quote is meant
+    distributed=$(sed -n '/^EXTRA_DIST =/,/[^\\]$/p' Makefile.am | tr -d '\\')
+    missing=$(git ls-files --cached --others --exclude-standard | while IFS= read -r file; do
+        [ -e "$file" ] || continue
+        case $file in
+        Makefile.am | configure.ac | README* | src/main.c) continue ;; # automake's own choice
+        *.[ch] | *.def) continue ;;                                     # in the lists above
+        esac
+        part=$file
+        while :; do
+            grep -q -w -F -x "$part" <<<"$(tr -s '[:space:]' '\n' <<<"$distributed")" && break
+            case $part in */*) part=${part%/*} ;; *) echo "$file" && break ;; esac
+        done
+    done)
+    if [ -n "$missing" ]; then
+        printf 'not in EXTRA_DIST (Makefile.am):\n%s\n' "$missing"
+        exit 1
+    fi
 fi

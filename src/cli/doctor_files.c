@@ -1,0 +1,143 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Doctor's look at files: who may read those with secrets and who may write the others, also where
+ * the configuration waives the rule. Opens nothing for writing and reads no content. */
+#include "cli/doctor.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum { PATH_LEN = 4096 };
+
+enum kind {
+    PUBLIC, /* anybody may read it */
+    SECRET, /* nobody else may */
+    GIVEN,  /* somebody else's business: a service manager or an orchestrator put it there */
+};
+
+static bool config_has_secrets(const struct conf *c)
+{
+    bool has = c->nclients || c->security.nclient_tokens;
+    for (size_t i = 0; i < c->nlisten; i++)
+        has = has || c->listen[i].nclient_tokens;
+    for (size_t i = 0; i < c->nprofiles; i++)
+        has = has || c->profiles[i].secret_key || c->profiles[i].session_token;
+    return has;
+}
+
+/* What is wrong with the opened file; NULL when nothing is. */
+static const char *fault(const struct stat *st, enum kind kind, const char **cure)
+{
+    *cure = "name a regular file";
+    if (!S_ISREG(st->st_mode))
+        return "not a regular file";
+    *cure = "chown it to the proxy's user or root";
+    if (kind != GIVEN && st->st_uid != 0 && st->st_uid != geteuid())
+        return "it belongs to another user";
+    *cure = "chmod 600 it";
+    if (kind == SECRET && (st->st_mode & 077))
+        return "others may use the keys in it";
+    *cure = "chmod go-w it";
+    if (kind == PUBLIC && (st->st_mode & 022))
+        return "others may change it";
+    return NULL;
+}
+
+static void check(struct doctor *d, const char *key, const char *path, enum kind kind)
+{
+    struct stat st;
+    const char *cure;
+    if (!*path)
+        return;
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+    bool ok = fd >= 0 && fstat(fd, &st) == 0;
+    int why = errno;
+    if (fd >= 0)
+        (void)close(fd);
+    if (!ok) {
+        doctor_say(d, DOCTOR_FAIL, "files", "%s: %s: %s; %s", key, path, strerror(why),
+                   why == EACCES ? "let this user read it, or run as the one who may"
+                                 : "create it, or correct the path");
+        return;
+    }
+    const char *wrong = fault(&st, kind, &cure);
+    unsigned mode = st.st_mode & 07777;
+    if (!wrong)
+        doctor_say(d, DOCTOR_OK, "files", "%s: %s, mode %04o", key, path, mode);
+    else if (S_ISREG(st.st_mode) && !d->conf->security.strict_file_permissions)
+        doctor_say(d, DOCTOR_OK, "files",
+                   "%s: %s, mode %04o: %s, as security.strict_file_permissions = false allows", key,
+                   path, mode, wrong);
+    else
+        doctor_say(d, DOCTOR_FAIL, "files", "%s: %s has mode %04o and user %u: %s; %s", key, path,
+                   mode, (unsigned)st.st_uid, wrong, cure);
+}
+
+/* ~/ is the home directory; a plain name is one of $CREDENTIALS_DIRECTORY. */
+static void check_named(struct doctor *d, const char *key, const char *file, enum kind kind)
+{
+    const char *credentials = getenv("CREDENTIALS_DIRECTORY"), *home = getenv("HOME");
+    char path[PATH_LEN];
+    bool given = credentials && *credentials;
+    int n;
+    if (file[0] == '~' && file[1] == '/')
+        n = snprintf(path, sizeof path, "%s%s", home ? home : "", file + 1);
+    else if (given && file[0] && file[0] != '/')
+        n = snprintf(path, sizeof path, "%s/%s", credentials, file);
+    else
+        n = snprintf(path, sizeof path, "%s", file);
+    if (n < 0 || (size_t)n >= sizeof path) {
+        doctor_say(d, DOCTOR_FAIL, "files", "%s: the path is too long", key);
+        return;
+    }
+    /* The service manager's directory is the service's alone, whatever the modes in it say. */
+    if (given && str_starts(str_of(path), str_of(credentials)))
+        kind = GIVEN;
+    check(d, key, path, kind);
+}
+
+static void check_profile(struct doctor *d, const struct conf_profile *p)
+{
+    const struct {
+        const char *key, *file;
+        enum kind kind;
+    } files[] = {
+        {"file", p->file, SECRET},
+        {"config_file", p->config_file, SECRET},
+        {"oidc_token_file", p->oidc_token_file, GIVEN},
+        {"saml_response_file", p->saml_response_file, SECRET},
+    };
+    char key[192];
+    for (size_t i = 0; i < ARRAY_LEN(files); i++) {
+        (void)snprintf(key, sizeof key, "profiles.%s.%s", p->name, files[i].key);
+        check_named(d, key, files[i].file, files[i].kind);
+    }
+}
+
+static bool names_file(const struct conf *c)
+{
+    bool any = c->path || *c->tls.ca_file || *c->tls.cert_file || *c->tls.key_file;
+    for (size_t i = 0; i < c->nprofiles; i++) {
+        const struct conf_profile *p = &c->profiles[i];
+        any = any || *p->file || *p->config_file || *p->oidc_token_file || *p->saml_response_file;
+    }
+    return any;
+}
+
+void doctor_files(struct doctor *d)
+{
+    const struct conf *c = d->conf;
+    if (!names_file(c)) {
+        doctor_say(d, DOCTOR_SKIP, "files", "the configuration names none");
+        return;
+    }
+    if (c->path)
+        check(d, "configuration", c->path, config_has_secrets(c) ? SECRET : PUBLIC);
+    for (size_t i = 0; i < c->nprofiles; i++)
+        check_profile(d, &c->profiles[i]);
+    check(d, "tls.ca_file", c->tls.ca_file, PUBLIC);
+    check(d, "tls.cert_file", c->tls.cert_file, PUBLIC);
+    check(d, "tls.key_file", c->tls.key_file, SECRET);
+}
