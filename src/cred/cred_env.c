@@ -93,11 +93,11 @@ bool cred_env_capture(void)
     for (size_t i = 0; i < ARRAY_LEN(plain_names) && ok; i++)
         ok = copy_var(plain_names[i], &env.plain[i]);
     if (!ok)
-        cred_env_forget();
+        cred_forget_environment();
     return ok;
 }
 
-void cred_env_forget(void)
+void cred_forget_environment(void)
 {
     secret_unref(env.volc[0]);
     secret_unref(env.volc[1]);
@@ -110,11 +110,6 @@ void cred_env_forget(void)
     for (size_t i = 0; i < ARRAY_LEN(plain_names); i++)
         free(env.plain[i]);
     memset(&env, 0, sizeof env);
-}
-
-void cred_forget_environment(void)
-{
-    cred_env_forget();
 }
 
 const char *cred_env_var(enum endpoint_cloud cloud, const char *suffix)

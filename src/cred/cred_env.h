@@ -7,10 +7,9 @@
 #include "base/secret.h"
 #include "endpoint/endpoint.h"
 
-/* Reads the environment on the first call, does nothing on later ones. false: memory is short. */
+/* Reads the environment on the first call, does nothing on later ones until
+ * cred_forget_environment. false: memory is short. */
 NODISCARD bool cred_env_capture(void);
-/* Wipes what was read; the next capture reads anew. */
-void cred_env_forget(void);
 
 /* VOLCENGINE_ or BYTEPLUS_ plus suffix (one of the plain ones in cred_env.c) as captured; "" when
  * not set. */

@@ -29,7 +29,8 @@ static struct fetch_net net_of(const struct conf *c)
     };
 }
 
-bool cred_pause(struct cred_ctx *ctx, uint64_t ns)
+/* Waits; false at once when cancelled. */
+static bool pause_for(const struct cred_ctx *ctx, uint64_t ns)
 {
     struct pollfd p = {.fd = ctx->cancel_fd, .events = POLLIN}; /* poll ignores -1 */
     uint64_t end = clock_fresh_ns() + ns;
@@ -79,7 +80,7 @@ bool cred_http(struct cred_ctx *ctx, const struct cred_call *q, struct fetch_res
     for (unsigned left = q->tries ? q->tries : 1;;) {
         enum err e = fetch_run(&f, &net, r, why);
         left--;
-        if (left && worth_another(e, r->status) && cred_pause(ctx, retry_pause_ns)) {
+        if (left && worth_another(e, r->status) && pause_for(ctx, retry_pause_ns)) {
             buf_wipe(&r->body);
             continue;
         }

@@ -25,7 +25,4 @@ struct cred_call {
 NODISCARD bool cred_http(struct cred_ctx *ctx, const struct cred_call *q, struct fetch_response *r,
                          struct err_detail *why);
 
-/* Waits; false at once when cancelled. */
-NODISCARD bool cred_pause(struct cred_ctx *ctx, uint64_t ns);
-
 #endif

@@ -191,8 +191,7 @@ static const struct page *find_page(struct str path)
 static struct str single(const struct hdrs *h, struct str name, unsigned *count)
 {
     const struct hdr *f = hdrs_find(h, name);
-    if (count)
-        *count = (unsigned)hdrs_count(h, name);
+    *count = (unsigned)hdrs_count(h, name);
     return f ? f->value : STR("");
 }
 
@@ -227,7 +226,10 @@ static enum err check_identity(struct admin *a, struct front_req *fr, const stru
     claim.authorization = single(&head->hdrs, STR("Authorization"), &claim.nauthorization);
     claim.proxy_authorization =
         single(&head->hdrs, STR("Proxy-Authorization"), &claim.nproxy_authorization);
-    claim.token = single(&head->hdrs, STR("X-Sigferry-Token"), NULL);
+    unsigned ntokens;
+    claim.token = single(&head->hdrs, STR("X-Sigferry-Token"), &ntokens);
+    if (ntokens > 1)
+        return err_set(why, ERR_INVALID_OPTION, "the header X-Sigferry-Token is given twice");
     const struct conf_client *client = NULL;
     enum err e = identity_check(a->conf, &l, &claim, &peer, &client, why);
     return e || !client ? e : check_local_key(a, client, head, v, why);

@@ -9,6 +9,7 @@
 #include "daemon/environ.h"
 #include "daemon/notify.h"
 #include "proxy/identity.h"
+#include "proxy/policy.h"
 #include <errno.h>
 #include <pthread.h>
 #include <signal.h>
@@ -149,7 +150,8 @@ static bool start(struct daemon *d, char *msg, size_t msgsize)
     environ_clean(); /* the configuration has read what it wants of it */
     if (!conn_global_init() || !worker_check(d->conf, msg, msgsize))
         return false;
-    if (!(d->creds = cred_store_new(d->conf)) || !(d->rules = proxy_rules_new(d->conf)))
+    if (!(d->creds = cred_store_new(d->conf)) || !(d->rules = proxy_rules_new(d->conf)) ||
+        !(d->shared.record = policy_record_new()))
         return false;
     listen_inherit();
     if (!(d->resolver = resolver_new(RESOLVER_THREADS, RESOLVER_QUEUE, 60 * NS_PER_SEC)))
@@ -183,6 +185,7 @@ static void stop(struct daemon *d)
     cred_forget_environment();
     resolver_free(d->resolver);
     proxy_rules_unref(d->rules);
+    policy_record_free(d->shared.record);
     conf_unref(d->conf);
     timer_unset(&d->loop.timers, &d->watchdog);
     timer_unset(&d->loop.timers, &d->drain_limit);
@@ -239,6 +242,7 @@ int daemon_run(const struct conf_args *args, void (*ready)(void *arg, const char
         d->exit_code = 1;
     }
     int code = d->exit_code;
+    daemon_tell_recorded(d);
     log_msg(LOG_INFO, "ended");
     stop(d);
     free(d);

@@ -79,6 +79,8 @@ NODISCARD bool daemon_signals_open(struct daemon *d);
 
 /* daemon_report.c: what the admin address tells; arg is the daemon. */
 struct admin_source daemon_report(struct daemon *d);
+/* What policies that record saw, into the log. */
+void daemon_tell_recorded(struct daemon *d);
 /* Every worker's loop turned lately. */
 bool daemon_healthy(struct daemon *d);
 

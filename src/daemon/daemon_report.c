@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "daemon/metrics.h"
 #include "daemon/status.h"
+#include "proxy/policy.h"
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -25,6 +26,8 @@ struct report {
     struct metrics_library libraries[3];
     const char *listeners[STATUS_LISTENERS_MAX];
     char reason[512];
+    char pairs[POLICY_RECORD_MAX][POLICY_PATTERN_MAX];
+    const char *recorded[POLICY_RECORD_MAX];
     struct status_input in;
 };
 
@@ -131,6 +134,11 @@ static struct report *gather(struct daemon *d)
             r->listeners[r->in.nlisteners++] = d->doors[i]->sock->name;
     r->in.listeners = r->listeners;
     r->in.conf = d->conf;
+    if (d->shared.record)
+        r->in.nrecorded = policy_record_copy(d->shared.record, r->pairs, POLICY_RECORD_MAX);
+    for (size_t i = 0; i < r->in.nrecorded; i++)
+        r->recorded[i] = r->pairs[i];
+    r->in.recorded = r->recorded;
     struct buf why;
     buf_init(&why, sizeof r->reason - 1);
     r->in.ready = ready(d, &why);
@@ -171,6 +179,22 @@ static void page(void *arg, struct buf *out)
         status_page(&r->in, out);
     else
         out->failed = true;
+    free(r);
+}
+
+void daemon_tell_recorded(struct daemon *d)
+{
+    enum { LINE = 1500 };
+    struct report *r = gather(d);
+    char line[LINE];
+    size_t n = 0;
+    for (size_t i = 0; r && i < r->in.nrecorded; i++) {
+        n += (size_t)snprintf(line + n, sizeof line - n, "%s\"%s\"", n ? ", " : "", r->recorded[i]);
+        if (n > LINE - POLICY_PATTERN_MAX - 8 || i + 1 == r->in.nrecorded) {
+            log_msg(LOG_INFO, "recorded, for a policy: allow = [ %s ];", line);
+            n = 0;
+        }
+    }
     free(r);
 }
 

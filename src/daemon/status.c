@@ -137,11 +137,13 @@ void status_write(const struct status_input *in, struct buf *out)
     const struct metrics_input *m = &in->m;
     struct json j = {.metrics = json_object()};
     json_t *root = json_object(), *libs = json_object(), *listeners = json_array(),
-           *reload = json_object();
+           *recorded = json_array(), *reload = json_object();
     for (size_t i = 0; i < m->nlibraries; i++)
         set(&j, libs, m->libraries[i].name, text(m->libraries[i].version));
     for (size_t i = 0; i < in->nlisteners; i++)
         append(&j, listeners, text(in->listeners[i]));
+    for (size_t i = 0; i < in->nrecorded; i++)
+        append(&j, recorded, text(in->recorded[i]));
     set(&j, reload, "successful", json_boolean(m->reload_ok));
     set(&j, reload, "loaded", time_or_null(m->reload_s));
     set(&j, reload, "error", text(in->reload_why));
@@ -157,6 +159,7 @@ void status_write(const struct status_input *in, struct buf *out)
     set(&j, root, "uptime_seconds", json_integer((json_int_t)(in->now_s - in->started_s)));
     set(&j, root, "workers", json_integer((json_int_t)m->nstats));
     set(&j, root, "listeners", listeners);
+    set(&j, root, "recorded", recorded);
     set(&j, root, "clock_skew_seconds", json_integer((json_int_t)m->skew_s));
     set(&j, root, "credentials", credentials(&j, m));
     set(&j, root, "reload", reload);

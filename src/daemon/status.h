@@ -13,6 +13,8 @@ struct status_input {
     const char *const *listeners; /* names of the open sockets: "127.0.0.1:8750", "unix:/…" */
     size_t nlisteners;
     bool ready, draining;
+    const char *const *recorded; /* what policies that record saw, as patterns of an allow list */
+    size_t nrecorded;
     const char *reason;     /* why not ready; "" when it is */
     const char *reload_why; /* why the last reload failed; "" when it did not */
     int64_t now_s, started_s;

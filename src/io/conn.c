@@ -6,10 +6,12 @@
 
 #include "base/log.h"
 #include <errno.h>
+#include <linux/sockios.h>
 #include <openssl/err.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 
 int conn_ssl_index = -1;
@@ -172,6 +174,17 @@ bool conn_is_quiet(const struct conn *c)
 {
     char byte;
     return recv(c->io.fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) < 0 && errno == EAGAIN;
+}
+
+bool conn_sent_in_vain(const struct conn *c, uint64_t n)
+{
+    /* TLS adds less to this many bytes than one record, and a part of a record can't be read. */
+    enum { TELLING = 256 * 1024 };
+    char byte;
+    int unacked = 0;
+    return c->via != VIA_CURL && n > 0 && n <= TELLING &&
+           recv(c->io.fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 0 &&
+           ioctl(c->io.fd, SIOCOUTQ, &unacked) == 0 && unacked >= (int)n;
 }
 
 bool conn_is_tls(const struct conn *c)

@@ -77,6 +77,10 @@ NODISCARD enum conn_io conn_send(struct conn *c, const char *p, size_t n, size_t
 NODISCARD enum conn_io conn_recv(struct conn *c, char *p, size_t n, size_t *done);
 /* True when the socket shows neither bytes nor an end: fit to be used again. */
 bool conn_is_quiet(const struct conn *c);
+/* After CONN_END or CONN_FAILED: true when the peer ended the connection before any of the n bytes
+ * last sent had reached it, so that nobody can have acted on them: its end came in order (not as a
+ * reset, which says nothing of what was read before), and none of them is acknowledged. */
+bool conn_sent_in_vain(const struct conn *c, uint64_t n);
 /* True for a connection that made a TLS handshake. */
 bool conn_is_tls(const struct conn *c);
 

@@ -39,7 +39,7 @@ struct conn {
     SSL *ssl;                                   /* libcurl's, once the handshake is done */
     enum { VIA_CURL, VIA_SSL, VIA_SOCKET } via; /* how bytes go, once connected */
     struct list link;                           /* in *ctx->dead */
-    bool tls, https_proxy, private_ok, refused_private, closed;
+    bool tls, https_proxy, private_ok, refused_private, refused_own, closed;
     char why[CURL_ERROR_SIZE];
 };
 

@@ -4,6 +4,7 @@
 #include "io/conn_int.h"
 
 #include "base/clock.h"
+#include "io/listen.h"
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/in.h>
@@ -33,6 +34,9 @@ static CURLcode on_ssl_ctx(CURL *easy, void *ssl_ctx, void *arg)
      * takes what the socket has instead of a header and a body each. */
     SSL_CTX_set_mode(s, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
     SSL_CTX_set_read_ahead(s, 1);
+    /* libcurl lets OpenSSL give its buffers back after each record; a busy connection would
+     * allocate and free 17 KB twice a request. */
+    SSL_CTX_clear_mode(s, SSL_MODE_RELEASE_BUFFERS);
 #ifdef SSL_OP_IGNORE_UNEXPECTED_EOF
     /* An end without close_notify may be an attacker's: a body must not look whole for it. */
     SSL_CTX_clear_options(s, SSL_OP_IGNORE_UNEXPECTED_EOF);
@@ -53,7 +57,13 @@ static bool is_private(const struct sockaddr *sa)
         if (IN6_IS_ADDR_LOOPBACK(a) || IN6_IS_ADDR_LINKLOCAL(a) || IN6_IS_ADDR_UNSPECIFIED(a) ||
             IN6_IS_ADDR_MULTICAST(a))
             return true;
-        if (!IN6_IS_ADDR_V4MAPPED(a) && !IN6_IS_ADDR_V4COMPAT(a))
+        static const unsigned char nat64[12] = {0x00, 0x64, 0xFF, 0x9B}; /* 64:ff9b::/96 */
+        static const unsigned char metadata[16] = {0xFD, 0x00,        0x0E,
+                                                   0xC2, [14] = 0x02, [15] = 0x54};
+        if (memcmp(a, metadata, sizeof metadata) == 0)
+            return true;
+        if (!IN6_IS_ADDR_V4MAPPED(a) && !IN6_IS_ADDR_V4COMPAT(a) &&
+            memcmp(a, nat64, sizeof nat64) != 0)
             return false;
         memcpy(&v4, &a->s6_addr[12], 4);
     } else if (sa->sa_family == AF_INET) {
@@ -71,6 +81,10 @@ static curl_socket_t on_open_socket(void *arg, curlsocktype purpose, struct curl
 {
     (void)purpose;
     struct conn *c = arg;
+    if (listen_is_own(&sa->addr)) {
+        c->refused_own = true;
+        return CURL_SOCKET_BAD;
+    }
     if (!c->private_ok && is_private(&sa->addr)) {
         c->refused_private = true;
         return CURL_SOCKET_BAD;
@@ -153,7 +167,7 @@ static enum err map_result(const struct conn *c, CURLcode rc)
     case CURLE_OUT_OF_MEMORY:
         return ERR_OVERLOADED;
     default:
-        return c->refused_private ? ERR_ENDPOINT_NOT_ALLOWED : ERR_CONNECT;
+        return c->refused_private || c->refused_own ? ERR_ENDPOINT_NOT_ALLOWED : ERR_CONNECT;
     }
 }
 
@@ -195,7 +209,11 @@ static void finish(struct conn *c, CURLcode rc)
             e = ERR_OVERLOADED;
         }
     }
-    if (c->refused_private && e == ERR_ENDPOINT_NOT_ALLOWED)
+    if (c->refused_own && e == ERR_ENDPOINT_NOT_ALLOWED)
+        snprintf(c->why, sizeof c->why,
+                 "the address is one this proxy listens on itself: requests would go round in "
+                 "circles; correct endpoint, connect_to or proxy in the configuration");
+    else if (c->refused_private && e == ERR_ENDPOINT_NOT_ALLOWED)
         snprintf(c->why, sizeof c->why,
                  "the name leads to a loopback, link-local or metadata address; name the host in "
                  "connect_to or endpoint.services if it is meant");

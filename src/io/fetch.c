@@ -29,7 +29,7 @@ static void init_once(void)
     (void)curl_global_init(CURL_GLOBAL_DEFAULT);
 }
 
-void fetch_global_init(void)
+static void global_init(void)
 {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
     (void)pthread_once(&once, init_once);
@@ -263,7 +263,7 @@ enum err fetch_run(const struct fetch_request *q, const struct fetch_net *net,
 {
     struct transfer t = {.r = r};
     enum err e;
-    fetch_global_init();
+    global_init();
     CURLM *multi = curl_multi_init();
     t.easy = curl_easy_init();
     r->status = 0;

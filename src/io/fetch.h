@@ -40,15 +40,13 @@ struct fetch_response {
     char address[64];    /* the peer's address and port that answered, "" before a connection */
 };
 
-/* Makes the request. ERR_OK whenever a whole response came, whatever its status. Otherwise the kind
- * of failure (ERR_RESOLVE, ERR_CONNECT, ERR_TLS, ERR_RESET, ERR_PROTOCOL, ERR_CONNECT_TIMEOUT,
- * ERR_READ_TIMEOUT, ERR_BODY_TOO_LARGE, ERR_SHUTTING_DOWN when cancelled, ERR_INTERNAL) with why
- * set; it names the host but no path, query or header. */
+/* Makes the request. The first one of a process starts libcurl unless that was done before, and
+ * removes SSLKEYLOGFILE, by which TLS secrets would be written to a file. ERR_OK whenever a whole
+ * response came, whatever its status. Otherwise the kind of failure (ERR_RESOLVE, ERR_CONNECT,
+ * ERR_TLS, ERR_RESET, ERR_PROTOCOL, ERR_CONNECT_TIMEOUT, ERR_READ_TIMEOUT, ERR_BODY_TOO_LARGE,
+ * ERR_SHUTTING_DOWN when cancelled, ERR_INTERNAL) with why set; it names the host but no path,
+ * query or header. */
 NODISCARD enum err fetch_run(const struct fetch_request *q, const struct fetch_net *net,
                              struct fetch_response *r, struct err_detail *why);
-
-/* Starts libcurl and removes SSLKEYLOGFILE, by which it would write TLS secrets to a file, from the
- * environment. Before threads; the first fetch calls it otherwise. */
-void fetch_global_init(void);
 
 #endif

@@ -51,6 +51,12 @@ void listen_close(struct listen_set *set);
  * opened ("systemd", "systemd:NAME") once. */
 int listen_inherit(void);
 
+/* True when an upstream at that address would be this process itself: it is the address of one of
+ * its open TCP listeners, or a local address with the port of a listener on all addresses. Any
+ * thread. */
+struct sockaddr;
+NODISCARD bool listen_is_own(const struct sockaddr *sa);
+
 /* Who connected. */
 struct peer {
     enum listen_family family;

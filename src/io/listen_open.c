@@ -7,13 +7,110 @@
 #include <errno.h>
 #include <netdb.h>
 #include <netinet/in.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { HOST_MAX = 256, PORT_TRIES = 32 };
+enum { HOST_MAX = 256, PORT_TRIES = 32, OWN_MAX = 256 };
+
+/* The TCP listeners that are open, for listen_is_own: what the process listens on belongs to the
+ * process, and those who ask know nothing of listeners. */
+static struct own {
+    int fd;
+    struct sockaddr_storage sa;
+} own[OWN_MAX];
+static size_t nown;
+static pthread_mutex_t own_lock = PTHREAD_MUTEX_INITIALIZER;
+
+static void own_add(const struct listen_sock *s)
+{
+    struct own o = {.fd = s->fd};
+    socklen_t len = sizeof o.sa;
+    if (s->family != LISTEN_TCP || getsockname(s->fd, (struct sockaddr *)&o.sa, &len) != 0)
+        return;
+    pthread_mutex_lock(&own_lock);
+    if (nown < OWN_MAX)
+        own[nown++] = o;
+    pthread_mutex_unlock(&own_lock);
+}
+
+static void own_remove(int fd)
+{
+    pthread_mutex_lock(&own_lock);
+    for (size_t i = 0; i < nown; i++)
+        if (own[i].fd == fd)
+            own[i--] = own[--nown];
+    pthread_mutex_unlock(&own_lock);
+}
+
+/* Address (IPv4 as ::ffff:a.b.c.d) and port; false for other families. */
+static bool split_sockaddr(const struct sockaddr *sa, struct in6_addr *addr, in_port_t *port)
+{
+    if (sa->sa_family == AF_INET6) {
+        struct sockaddr_in6 s6;
+        memcpy(&s6, sa, sizeof s6);
+        *addr = s6.sin6_addr;
+        *port = s6.sin6_port;
+        return true;
+    }
+    if (sa->sa_family != AF_INET)
+        return false;
+    struct sockaddr_in s4;
+    memcpy(&s4, sa, sizeof s4);
+    *addr = (struct in6_addr){.s6_addr = {[10] = 0xFF, [11] = 0xFF}};
+    memcpy(&addr->s6_addr[12], &s4.sin_addr, 4);
+    *port = s4.sin_port;
+    return true;
+}
+
+/* 0.0.0.0, ::, ::ffff:0.0.0.0: all addresses to a listener, this machine to who connects. */
+static bool is_any(const struct in6_addr *a)
+{
+    static const unsigned char zero[4];
+    return IN6_IS_ADDR_UNSPECIFIED(a) ||
+           (IN6_IS_ADDR_V4MAPPED(a) && memcmp(&a->s6_addr[12], zero, 4) == 0);
+}
+
+/* Is it an address of this machine? Only those can be bound. */
+static bool is_local(const struct sockaddr *sa)
+{
+    struct sockaddr_storage any_port = {0};
+    socklen_t len =
+        sa->sa_family == AF_INET6 ? sizeof(struct sockaddr_in6) : sizeof(struct sockaddr_in);
+    memcpy(&any_port, sa, len);
+    if (sa->sa_family == AF_INET6)
+        ((struct sockaddr_in6 *)&any_port)->sin6_port = 0;
+    else
+        ((struct sockaddr_in *)&any_port)->sin_port = 0;
+    int fd = socket(sa->sa_family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    bool local = fd >= 0 && bind(fd, (const struct sockaddr *)&any_port, len) == 0;
+    if (fd >= 0)
+        close(fd);
+    return local;
+}
+
+bool listen_is_own(const struct sockaddr *sa)
+{
+    struct in6_addr to, at;
+    in_port_t port, own_port;
+    bool same = false, maybe = false;
+    if (!split_sockaddr(sa, &to, &port))
+        return false;
+    pthread_mutex_lock(&own_lock);
+    for (size_t i = 0; i < nown && !same; i++) {
+        if (!split_sockaddr((const struct sockaddr *)&own[i].sa, &at, &own_port) ||
+            own_port != port)
+            continue;
+        same = IN6_ARE_ADDR_EQUAL(&to, &at) ||
+               (is_any(&to) && (is_any(&at) || listen_is_loopback(&own[i].sa)));
+        maybe = maybe || is_any(&at);
+    }
+    pthread_mutex_unlock(&own_lock);
+    return same || (maybe && is_local(sa));
+}
 
 bool listen_is_loopback(const struct sockaddr_storage *sa)
 {
@@ -54,6 +151,7 @@ bool listen_append(struct listen_set *set, const struct listen_sock *s, char *ms
     }
     set->v = v;
     v[set->n++] = *s;
+    own_add(s);
     return true;
 }
 
@@ -66,6 +164,7 @@ static void close_from(struct listen_set *set, size_t from)
             st.st_ino == s->ino)
             unlink(s->unlink_path);
         free(s->unlink_path);
+        own_remove(s->fd);
         if (s->fd >= 0)
             close(s->fd);
     }

@@ -94,8 +94,9 @@ static int someone_listens(const struct sockaddr_un *sun, char *holder, size_t s
     return -1;
 }
 
-/* Makes sure that nothing is at the path: removes a socket file that nobody listens on. */
-static bool clear_path(const struct sockaddr_un *sun, char *msg, size_t msgsize)
+/* Makes sure that nothing is at the path: removes a socket file of ours (or of the owner that ours
+ * are given to) that nobody listens on. */
+static bool clear_path(const struct sockaddr_un *sun, uint32_t owner, char *msg, size_t msgsize)
 {
     struct stat st;
     char holder[96];
@@ -109,6 +110,14 @@ static bool clear_path(const struct sockaddr_un *sun, char *msg, size_t msgsize)
         snprintf(msg, msgsize,
                  "unix:%s: the file exists and is not a socket; remove it or choose another path",
                  sun->sun_path);
+        return false;
+    }
+    if (st.st_uid != geteuid() && st.st_uid != owner) {
+        snprintf(
+            msg, msgsize,
+            "unix:%s: a socket of user %u is there, which is not ours to replace; remove it or "
+            "choose another path",
+            sun->sun_path, (unsigned)st.st_uid);
         return false;
     }
     int rc = someone_listens(sun, holder, sizeof holder);
@@ -180,7 +189,7 @@ bool listen_open_unix(const struct listen_spec *spec, struct listen_set *out, ch
     }
     memcpy(sun.sun_path, path, strlen(path) + 1);
     if (!parse_mode(spec, &mode, msg, msgsize) || !parse_id(spec, false, &owner, msg, msgsize) ||
-        !parse_id(spec, true, &group, msg, msgsize) || !clear_path(&sun, msg, msgsize))
+        !parse_id(spec, true, &group, msg, msgsize) || !clear_path(&sun, owner, msg, msgsize))
         return false;
 
     struct listen_sock s = {.fd = -1, .family = LISTEN_UNIX, .loopback = true};

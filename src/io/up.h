@@ -57,8 +57,10 @@ struct up_req {
     bool is_head;    /* HEAD: the response has no body */
     struct str head; /* the serialised request head */
     /* The body: bytes from offset, a view of at most n (scratch may serve); an empty view with p
-     * set: none now, up_body_more follows. NULL: no body. */
+     * set: none now, up_body_more follows. NULL: no body. body_once: what was asked for from an
+     * offset is gone once a later offset is asked for. */
     struct str (*body)(struct up_req *q, uint64_t offset, char *scratch, size_t n);
+    bool body_once;
     uint64_t body_size; /* bytes in all; UINT64_MAX until a streamed body has ended */
     uint64_t connect_ns, read_ns;
 

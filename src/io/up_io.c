@@ -99,15 +99,15 @@ static struct str next_out(struct up *u, struct up_req *q)
     return q->body(q, q->out - q->head.n, u->scratch, UP_SCRATCH);
 }
 
-/* A kept-alive connection turned out dead with the first byte: nothing of the request can have
- * been read (one TLS record at most was begun, and an incomplete one can't be decrypted), so it
- * goes out on another connection and this does not count as an attempt. */
+/* A kept-alive connection turned out dead, and nothing of the request can have been read: it goes
+ * out on another connection and this does not count as an attempt. */
 static void send_elsewhere(struct up_conn *uc)
 {
     struct up_req *q = uc->req;
     struct up_host *h = uc->uh;
     q->uc = NULL;
-    q->sent = q->reused = false;
+    q->out = 0;
+    q->sent = q->reused = q->out_blocked = q->out_failed = q->starved = false;
     uc->req = NULL;
     up_conn_drop(uc);
     up_req_queue(h, q);
@@ -139,6 +139,7 @@ void up_exchange_write(struct up_conn *uc)
         if (r == CONN_AGAIN) {
             q->out_blocked = true;
         } else if (r != CONN_OK) {
+            /* One TLS record at most was begun, and an incomplete one can't be decrypted. */
             if (first && q->reused && n == 0 && s.n <= UP_ONE_RECORD) {
                 send_elsewhere(uc);
                 return;
@@ -195,6 +196,14 @@ static void ended(struct up_conn *uc, bool clean)
     }
 }
 
+/* The upstream's end of an idle connection and our request crossed on the way. */
+static bool crossed(const struct up_conn *uc)
+{
+    const struct up_req *q = uc->req;
+    return q->reused && !q->first_byte_ns && (!q->body_once || q->out <= q->head.n) &&
+           conn_sent_in_vain(uc->conn, q->out);
+}
+
 void up_exchange_read(struct up_conn *uc)
 {
     struct up *u = uc->uh->u;
@@ -205,6 +214,10 @@ void up_exchange_read(struct up_conn *uc)
         if (r == CONN_AGAIN) {
             if (q->out_failed)
                 finish(uc, ERR_RESET, "the request could not be sent");
+            return;
+        }
+        if (r != CONN_OK && crossed(uc)) {
+            send_elsewhere(uc);
             return;
         }
         if (r != CONN_OK) {

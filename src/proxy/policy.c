@@ -4,6 +4,8 @@
 #include "proxy/policy.h"
 #include "proxy/glob.h"
 #include "proxy/lru.h"
+#include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 enum { SHOWN = 64, SEEN_KEY_MAX = 192 };
@@ -74,9 +76,45 @@ bool policy_wants_body(const struct route *r)
     return r->policy && r->policy->mode == POLICY_ENFORCE && body_type(r) != BODY_OTHER;
 }
 
+/* A character set in which "Action" is written as in ASCII. */
+static bool is_plain_charset(struct str name)
+{
+    static const struct str plain[] = {
+        {"utf-8", 5}, {"utf8", 4}, {"us-ascii", 8}, {"ascii", 5}, {"iso-8859-1", 10}};
+    if (name.n > 1 && name.p[0] == '"' && name.p[name.n - 1] == '"')
+        name = str_n(name.p + 1, name.n - 2);
+    for (size_t i = 0; i < ARRAY_LEN(plain); i++)
+        if (str_ieq(name, plain[i]))
+            return true;
+    return false;
+}
+
+static bool is_opaque(const struct route *r)
+{
+    const struct hdr *coding = hdrs_find(&r->forward, STR("Content-Encoding"));
+    const struct hdr *type = hdrs_find(&r->forward, STR("Content-Type"));
+    if (coding && (hdrs_count(&r->forward, STR("Content-Encoding")) > 1 ||
+                   (coding->value.n && !str_ieq(coding->value, STR("identity")))))
+        return true;
+    struct str rest = type ? type->value : (struct str){NULL, 0};
+    for (size_t i = 0; i + 7 < rest.n; i++) {
+        struct str at = str_n(rest.p + i, rest.n - i);
+        if (!str_istarts(at, STR("charset")))
+            continue;
+        at = str_trim(str_n(at.p + 7, at.n - 7));
+        if (!at.n || at.p[0] != '=')
+            return true;
+        at = str_n(at.p + 1, at.n - 1);
+        struct str one = str_cut(&at, ',');
+        if (!is_plain_charset(str_trim(str_cut(&one, ';'))))
+            return true;
+    }
+    return false;
+}
+
 void policy_form_begin(struct policy_form *f, const struct route *r)
 {
-    *f = (struct policy_form){.multipart = body_type(r) == BODY_MULTIPART};
+    *f = (struct policy_form){.multipart = body_type(r) == BODY_MULTIPART, .opaque = is_opaque(r)};
 }
 
 /* urlencoded: the decoded name so far is in name[0..at), longer ones are cut. */
@@ -163,6 +201,7 @@ static void multipart_byte(struct policy_form *f, char c)
 
 bool policy_form_feed(struct policy_form *f, const char *p, size_t n)
 {
+    f->found = f->found || (f->opaque && n);
     for (size_t i = 0; i < n && !f->found; i++) {
         if (f->multipart) {
             multipart_byte(f, p[i]);
@@ -190,8 +229,9 @@ bool policy_form_end(struct policy_form *f)
 enum err policy_form_refuse(struct err_detail *why)
 {
     return err_set(why, ERR_ACTION_NOT_ALLOWED,
-                   "the form body carries a parameter Action, which the policy cannot judge; put "
-                   "Action into the query");
+                   "the form body carries a parameter Action, or is coded so that this can't be "
+                   "ruled out, and the policy judges the query; put Action into the query and send "
+                   "the body uncompressed in UTF-8");
 }
 
 struct policy_seen {
@@ -230,4 +270,71 @@ bool policy_seen_add(struct policy_seen *s, struct str service, struct str actio
         memcpy(key + service.n + 1, action.p, action.n);
     bool fresh;
     return lru_get(s->pairs, str_n(key, service.n + action.n + 1), &fresh) && fresh;
+}
+
+struct policy_record {
+    pthread_mutex_t lock;
+    size_t n;
+    char v[POLICY_RECORD_MAX][POLICY_PATTERN_MAX];
+};
+
+struct policy_record *policy_record_new(void)
+{
+    struct policy_record *r = calloc(1, sizeof(*r));
+    if (r && pthread_mutex_init(&r->lock, NULL) != 0) {
+        free(r);
+        return NULL;
+    }
+    return r;
+}
+
+void policy_record_free(struct policy_record *r)
+{
+    if (!r)
+        return;
+    pthread_mutex_destroy(&r->lock);
+    free(r);
+}
+
+static bool is_plain(struct str s)
+{
+    for (size_t i = 0; i < s.n; i++) {
+        char c = ascii_lower(s.p[i]);
+        if (!((c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '.' || c == '_' || c == '-'))
+            return false;
+    }
+    return true;
+}
+
+void policy_record_add(struct policy_record *r, struct str service, struct str action)
+{
+    char pattern[POLICY_PATTERN_MAX];
+    bool known = false;
+    if (!service.n || !is_plain(service) || !is_plain(action) ||
+        service.n + action.n + 3 > sizeof(pattern))
+        return;
+    snprintf(pattern, sizeof(pattern), "%.*s:%.*s", STR_ARG(service), action.n ? (int)action.n : 1,
+             action.n ? action.p : "*");
+    pthread_mutex_lock(&r->lock);
+    for (size_t i = 0; i < r->n && !known; i++)
+        known = strcmp(r->v[i], pattern) == 0;
+    if (!known && r->n < POLICY_RECORD_MAX)
+        memcpy(r->v[r->n++], pattern, sizeof(pattern));
+    pthread_mutex_unlock(&r->lock);
+}
+
+static int by_text(const void *a, const void *b)
+{
+    return strcmp(a, b);
+}
+
+size_t policy_record_copy(struct policy_record *r, char (*out)[POLICY_PATTERN_MAX], size_t max)
+{
+    pthread_mutex_lock(&r->lock);
+    size_t n = r->n < max ? r->n : max;
+    if (n)
+        memcpy(out, r->v, n * sizeof(*out));
+    pthread_mutex_unlock(&r->lock);
+    qsort(out, n, sizeof(*out), by_text);
+    return n;
 }

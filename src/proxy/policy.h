@@ -28,6 +28,7 @@ bool policy_wants_body(const struct route *r);
 /* Looks for a parameter named Action in a form body that comes in pieces. */
 struct policy_form {
     bool multipart;
+    bool opaque; /* compressed, or in a character set that hides names: can't be looked through */
     bool found;
     /* private */
     unsigned at, state;
@@ -37,7 +38,8 @@ struct policy_form {
 
 /* For the Content-Type of r->forward. */
 void policy_form_begin(struct policy_form *f, const struct route *r);
-/* Takes the next bytes; true as soon as an Action parameter was seen (and ever after). */
+/* Takes the next bytes; true as soon as an Action parameter was seen (and ever after), or can't be
+ * ruled out. */
 bool policy_form_feed(struct policy_form *f, const char *p, size_t n);
 /* The body is complete; true when it has an Action parameter. */
 bool policy_form_end(struct policy_form *f);
@@ -51,5 +53,17 @@ NODISCARD struct policy_seen *policy_seen_new(unsigned most);
 void policy_seen_free(struct policy_seen *s);
 /* True when the pair is new. */
 bool policy_seen_add(struct policy_seen *s, struct str service, struct str action);
+
+/* The same of all workers together, as patterns ready for an allow list. Pairs with other bytes
+ * than letters, digits, '.', '_' and '-' are left out: a client could write a '*' into the list.
+ * Any thread may call. */
+enum { POLICY_RECORD_MAX = 1024, POLICY_PATTERN_MAX = 160 };
+struct policy_record;
+NODISCARD struct policy_record *policy_record_new(void);
+void policy_record_free(struct policy_record *r);
+/* Without an action: "service:*". Beyond POLICY_RECORD_MAX pairs nothing is added. */
+void policy_record_add(struct policy_record *r, struct str service, struct str action);
+/* Copies up to max of them, sorted; returns how many. */
+size_t policy_record_copy(struct policy_record *r, char (*out)[POLICY_PATTERN_MAX], size_t max);
 
 #endif

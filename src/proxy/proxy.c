@@ -150,8 +150,8 @@ static void settle_one(struct xfer *x)
 {
     struct proxy *p = x->px;
     unsigned want = x->want;
-    x->want = 0;
     xfer_sane(x);
+    x->want = 0;
     if (want & WANT_CANCEL) {
         up_cancel(p->o.up, &x->up);
         x->has_up = false;

@@ -43,11 +43,13 @@ struct route {
     struct str
         host_header; /* Host to send and sign: host, with :port unless it is the scheme's own */
     bool by_name;    /* the host was configured by name: private addresses are fine */
-    struct str path, query;   /* canonical */
-    struct uri_query pairs;   /* the query as pairs */
-    struct hdrs forward;      /* headers to sign and send, except Host and the four that signing
-                                 makes and Content-Length; signed ones joined to be unique;
-                                 ROUTE_SPARE_HEADERS more fit */
+    struct str host_region; /* of the policy's regions: the one that the upstream's name says, when
+                               it says one; another than `region` may be signed for */
+    struct str path, query; /* canonical */
+    struct uri_query pairs; /* the query as pairs */
+    struct hdrs forward;    /* headers to sign and send, except Host and the four that signing
+                               makes and Content-Length; signed ones joined to be unique;
+                               ROUTE_SPARE_HEADERS more fit */
     struct str client_sha256; /* client-supplied body hash, lower-case; empty when none */
     bool sdk_signed;          /* an Authorization: HMAC-SHA256 came with it */
     bool held_json_encoding;  /* Accept-Encoding was dropped because retry_error_codes is set */

@@ -180,6 +180,15 @@ struct str route_host_service(struct route_work *w, const struct uri_host *h, st
     return r.service;
 }
 
+struct str route_host_region(struct route_work *w, struct str host)
+{
+    char *scratch = host.n < ENDPOINT_HOST_MAX ? arena_alloc(w->a, ENDPOINT_HOST_MAX) : NULL;
+    struct endpoint_reverse r = {.known = false};
+    if (scratch)
+        endpoint_reverse(w->c->cloud, host, scratch, &r);
+    return r.known ? r.region : str_n(NULL, 0);
+}
+
 /* An endpoint of the cloud or of the configuration; *known tells. */
 static enum err endpoint_name(struct route_work *w, const struct uri_host *h, struct str whole,
                               bool *known)

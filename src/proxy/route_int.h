@@ -97,6 +97,8 @@ NODISCARD enum err route_override_check(struct route_work *w);
 /* What an upstream host says: its service when that is one of the table or the configuration, else
  * empty. wanted: preferred when several configured services share the host. */
 struct str route_host_service(struct route_work *w, const struct uri_host *h, struct str wanted);
+/* The region that an upstream host's name says, {NULL,0} when it says none. */
+struct str route_host_region(struct route_work *w, struct str host);
 /* True when connect_to redirects that host and port: configured by name. */
 bool route_is_redirected(const struct conf *c, struct str host, unsigned port);
 

@@ -54,7 +54,7 @@ void xfer_sane(const struct xfer *x)
     assert(x->state != XS_WAIT || !x->has_up);
     assert(x->state != XS_FREE || (!x->fr && !x->has_up));
     assert(x->queue_off <= x->queue.n);
-    assert(!x->up.active || x->has_up);
+    assert(!x->up.active || x->has_up || (x->want & WANT_CANCEL));
     (void)x;
 }
 
@@ -103,12 +103,12 @@ static enum err launch(struct xfer *x)
                          .head = buf_str(&x->out),
                          .body = total ? body_view : NULL,
                          .body_size = total,
+                         .body_once = x->streaming,
                          .connect_ns = r->opt.connect_ns ? r->opt.connect_ns : 300 * NS_PER_SEC,
                          .read_ns = r->opt.read_ns ? r->opt.read_ns : 86400 * NS_PER_SEC};
     x->attempts++;
     x->attempt_ns = clock_ns();
-    x->discard = x->held = x->json = false;
-    x->discarded = 0;
+    x->held = false;
     buf_reset(&x->queue);
     x->queue_off = 0;
     if (x->attempts == 1)
@@ -135,8 +135,9 @@ void xfer_wait_credential(struct xfer *x)
 static bool take_credential(struct xfer *x)
 {
     struct proxy *p = x->px;
-    struct err_detail why = {{0}};
+    struct err_detail why;
     struct cred *c = NULL;
+    why.text[0] = '\0';
     int profile = (int)x->route.profile;
     if (!x->gen->current) /* a reload since: the index may mean another profile now */
         profile = cred_view_find(p->creds, str_of(x->gen->conf->profiles[profile].name));
@@ -152,7 +153,7 @@ static bool take_credential(struct xfer *x)
         return false;
     }
     if (x->rejected_id && (s == CRED_FAILED || c->id == x->rejected_id)) {
-        x->discard = x->held = false;
+        x->held = false;
         xfer_commit(x); /* the upstream's refusal stands */
         return false;
     }
@@ -223,12 +224,16 @@ bool xfer_retry(struct xfer *x, const struct retry_outcome *o)
     return xfer_again(x, a.delay_ns);
 }
 
+void xfer_give_up(struct xfer *x)
+{
+    x->has_up = false;
+    xfer_mark(x, WANT_CANCEL);
+}
+
 bool xfer_again(struct xfer *x, uint64_t delay_ns)
 {
     /* An answer whose end is here already keeps its connection: the cancel finds nothing to do. */
-    x->discard = true;
-    xfer_mark(x, WANT_CANCEL);
-    x->has_up = false;
+    xfer_give_up(x);
     if (x->state != XS_WAIT)
         xfer_go(x, XS_WAIT);
     return timer_set(&x->px->o.loop->timers, &x->timer, clock_ns() + delay_ns);

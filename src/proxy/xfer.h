@@ -87,7 +87,7 @@ struct xfer {
 
     /* the upstream's side */
     struct up_req up;
-    bool has_up;
+    bool has_up; /* an attempt is under way and not given up */
     unsigned attempts;
     struct buf out;    /* the serialised head */
     struct cred *cred; /* of the attempt under way */
@@ -100,15 +100,13 @@ struct xfer {
     unsigned status;
     struct hdr hdrs[XFER_RESPONSE_HEADERS];
     size_t nhdrs;
-    bool no_body, held, discard, eof, aborted, replied;
+    bool no_body, held, eof, aborted, replied;
     int64_t length;   /* -1 when not known */
     struct buf queue; /* response body between upstream and client, or a body of our own */
     size_t queue_off;
     bool paused;
-    uint64_t discarded;
     struct str retry_after, date;
     struct str retry_wait; /* Retry-After of our own 429; {NULL,0}: a second */
-    bool json;
 
     /* why it ended as it did */
     enum err err;
@@ -145,6 +143,8 @@ void xfer_start(struct xfer *x);
 bool xfer_retry(struct xfer *x, const struct retry_outcome *o);
 /* Another attempt after delay_ns; false when memory is short. */
 NODISCARD bool xfer_again(struct xfer *x, uint64_t delay_ns);
+/* The attempt under way, if any, is given up: settle ends it, what it still reports is not heard. */
+void xfer_give_up(struct xfer *x);
 /* To WAIT, until the credentials change. */
 void xfer_wait_credential(struct xfer *x);
 
@@ -155,6 +155,8 @@ void xfer_put(struct xfer *x);
 extern const struct up_ops xfer_up_ops;
 
 /* xfer_permit.c: what must hold before anything is sent or shown */
+/* Who was refused what, or would have been: one line each, for whoever reviews the log. */
+void xfer_audit(const struct xfer *x, const char *verdict, const char *why);
 NODISCARD enum err xfer_permit(struct xfer *x, struct err_detail *why);
 NODISCARD enum err xfer_permit_body(struct xfer *x, struct err_detail *why);
 /* Takes a retry from the upstream's budget; false when it is used up. */

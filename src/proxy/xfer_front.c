@@ -3,6 +3,7 @@
  * called. */
 #include "proxy/xfer.h"
 
+#include "base/fmt.h"
 #include "base/log.h"
 #include "proxy/ratelimit.h"
 #include <stdio.h>
@@ -65,7 +66,7 @@ static void on_timer(struct timer *t)
 static void on_deadline(struct timer *t)
 {
     struct xfer *x = CONTAINER_OF(t, struct xfer, deadline);
-    xfer_mark(x, WANT_CANCEL);
+    xfer_give_up(x);
     if (x->state != XS_REPLY) {
         xfer_fail(x, ERR_REQUEST_TIMEOUT, NULL);
     } else if (!x->eof) {
@@ -90,8 +91,7 @@ static void fresh(struct xfer *x, struct front_req *fr)
     x->front_held = x->has_up = x->refreshed = x->skewed = false;
     x->client_gone = x->close_after = x->look_into_form = x->rated = false;
     x->not_before_ns = x->rejected_id = 0;
-    x->no_body = x->held = x->discard = x->eof = x->aborted = x->replied = x->paused = x->json =
-        false;
+    x->no_body = x->held = x->eof = x->aborted = x->replied = x->paused = false;
     x->window_base = x->bytes_in = x->body_mark_ns = x->bytes_out = x->upstream_ns = 0;
     x->buffered = 0;
     x->up.active = false;
@@ -106,8 +106,9 @@ static void fresh(struct xfer *x, struct front_req *fr)
     x->started_ns = clock_ns();
     spool_limits(&x->body, (size_t)c->limits.body_memory, c->limits.max_body);
     x->id = p->next_id++;
-    snprintf(x->request_id, sizeof x->request_id, "%016llx%016llx", (unsigned long long)p->id_salt,
-             (unsigned long long)x->id);
+    fmt_hex64(x->request_id, p->id_salt);
+    fmt_hex64(x->request_id + 16, x->id);
+    x->request_id[32] = '\0';
     timer_init(&x->timer, on_timer);
     timer_init(&x->deadline, on_deadline);
 }
@@ -149,6 +150,8 @@ static enum err admit(struct xfer *x, struct err_detail *why)
                                 .peer = peer_identity(c, l, x->fr)};
     enum err e = route_request(c, &rl, x->head, x->verdict, &x->arena, &x->route, why);
     x->routed = true;
+    if (err_status(e) == 403)
+        xfer_audit(x, "refused", why->text);
     return e == ERR_OK ? xfer_permit(x, why) : e;
 }
 
@@ -165,10 +168,11 @@ static enum front_next on_open(void *owner, struct front_req *fr, const struct g
     xfer_go(x, XS_RECV);
     x->head = head;
     x->verdict = verdict;
-    struct err_detail own = *why;
+    struct err_detail own; /* large: not zeroed on the hot path */
+    own.text[0] = '\0';
     enum err e = gate != ERR_OK ? gate : admit(x, &own);
     if (e != ERR_OK) {
-        xfer_fail(x, e, &own);
+        xfer_fail(x, e, gate != ERR_OK ? why : &own);
         return FRONT_REFUSE;
     }
     struct timers *ts = &p->o.loop->timers;
@@ -266,7 +270,8 @@ static void on_body_end(void *user)
         return;
     }
     timer_unset(&x->px->o.loop->timers, &x->timer);
-    struct err_detail why = {{0}};
+    struct err_detail why;
+    why.text[0] = '\0';
     enum err e = xfer_permit_body(x, &why);
     if (e != ERR_OK)
         xfer_fail(x, e, &why);
@@ -329,7 +334,7 @@ static void on_gone(void *user, bool completed)
         ratelimit_return(x->gen->rules->rates, x->route.service, x->route.action);
     if (!completed && x->err == ERR_OK)
         x->client_gone = true;
-    xfer_mark(x, x->has_up ? WANT_CANCEL : 0);
+    xfer_give_up(x);
     xfer_account(x);
     xfer_go(x, XS_DEAD);
 }

@@ -2,8 +2,8 @@
 /* When a request is over: its access line and its counters, once. */
 #include "proxy/xfer.h"
 
+#include "base/fmt.h"
 #include "base/log.h"
-#include <stdio.h>
 
 static struct log_field text(const char *name, struct str v)
 {
@@ -56,12 +56,11 @@ void xfer_account(struct xfer *x)
 {
     struct stat *st = x->px->o.stat;
     uint64_t took = clock_ns() - x->started_ns;
-    char code[16];
+    char code[FMT_U64_MAX];
     /* Label values stay bounded: what a rejected request named is "other". */
     bool known = x->attempts > 0;
-    snprintf(code, sizeof code, "%u", x->status);
     stat_count(st, STATF_REQUESTS, known ? x->route.service : STR("other"),
-               known ? x->route.region : STR("other"), str_of(x->client_gone ? "499" : code));
+               known ? x->route.region : STR("other"), x->client_gone ? STR("499") : fmt_u64(code, x->status));
     stat_duration(st, took);
     stat_add(st, STAT_BYTES_IN, (int64_t)x->bytes_in);
     stat_add(st, STAT_BYTES_OUT, (int64_t)x->bytes_out);

@@ -9,8 +9,7 @@
 #include "proxy/ratelimit.h"
 #include "proxy/skew.h"
 
-/* Who was refused what, or would have been: one line each, for whoever reviews the log. */
-static void audit(const struct xfer *x, const char *verdict, const char *why)
+void xfer_audit(const struct xfer *x, const char *verdict, const char *why)
 {
     const struct route *r = &x->route;
     const struct log_field f[] = {
@@ -26,23 +25,35 @@ static void audit(const struct xfer *x, const char *verdict, const char *why)
     log_fields(LOG_WARN, "audit", f, ARRAY_LEN(f));
 }
 
+/* The pairs a policy is written from: each is told once. */
+static void record(const struct xfer *x)
+{
+    const struct route *r = &x->route;
+    if (!r->policy || r->policy->mode != POLICY_RECORD ||
+        !policy_seen_add(x->px->seen, r->service, r->action))
+        return;
+    xfer_audit(x, "seen", "");
+    if (x->px->o.shared->record)
+        policy_record_add(x->px->o.shared->record, r->service, r->action);
+}
+
 static enum err check_policy(struct xfer *x, struct err_detail *why)
 {
     const struct route *r = &x->route;
-    /* The pairs a policy is written from: each is told once. */
-    if (r->policy && r->policy->mode == POLICY_RECORD &&
-        policy_seen_add(x->px->seen, r->service, r->action))
-        audit(x, "seen", "");
-    switch (policy_check(r->policy, r->service, r->action, r->region, why)) {
+    enum policy_verdict v = policy_check(r->policy, r->service, r->action, r->region, why);
+    /* Signed for an allowed region, sent to the host of another: the host has to be allowed too. */
+    if (v == POLICY_PASS && r->host_region.n && !str_ieq(r->host_region, r->region))
+        v = policy_check(r->policy, r->service, r->action, r->host_region, why);
+    switch (v) {
     case POLICY_PASS:
         return ERR_OK;
     case POLICY_WOULD:
-        audit(x, "would-refuse", why->text);
+        xfer_audit(x, "would-refuse", why->text);
         return ERR_OK;
     case POLICY_REFUSE:
         break;
     }
-    audit(x, "refused", why->text);
+    xfer_audit(x, "refused", why->text);
     return ERR_ACTION_NOT_ALLOWED;
 }
 
@@ -67,8 +78,10 @@ enum err xfer_permit(struct xfer *x, struct err_detail *why)
 {
     enum err e = check_policy(x, why);
     /* Who claims a local key has to prove it first (xfer_permit_body). */
-    if (e == ERR_OK && !x->route.client)
+    if (e == ERR_OK && !x->route.client) {
+        record(x);
         e = check_rate(x, why);
+    }
     x->look_into_form = e == ERR_OK && policy_wants_body(&x->route);
     if (x->look_into_form)
         policy_form_begin(&x->form, &x->route);
@@ -79,16 +92,19 @@ enum err xfer_permit_body(struct xfer *x, struct err_detail *why)
 {
     if (x->look_into_form && policy_form_end(&x->form)) {
         enum err e = policy_form_refuse(why);
-        audit(x, "refused", why->text);
+        xfer_audit(x, "refused", why->text);
         return e;
     }
     if (!x->route.client)
         return ERR_OK;
     enum err e = identity_verify(x->px->signer, x->route.client, x->head, x->verdict,
                                  str_n(x->body_hex, DIGEST_HEX_LEN), clock_wall_s(), why);
-    if (e != ERR_OK)
-        audit(x, "refused", why->text);
-    return e == ERR_OK ? check_rate(x, why) : e;
+    if (e != ERR_OK) {
+        xfer_audit(x, "refused", why->text);
+        return e;
+    }
+    record(x);
+    return check_rate(x, why);
 }
 
 bool xfer_budget_take(struct xfer *x)

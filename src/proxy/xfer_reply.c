@@ -32,7 +32,9 @@ static bool passes(const struct resp *r, const struct hdr *h, bool nominates)
 
 bool xfer_take_head(struct xfer *x, const struct resp *r)
 {
-    bool nominates = hdrs_find(&r->hdrs, STR("Connection")) != NULL;
+    const struct hdr *conn = hdrs_find(&r->hdrs, STR("Connection"));
+    bool nominates = conn && !str_ieq(conn->value, STR("keep-alive")) &&
+                     !str_ieq(conn->value, STR("close"));
     x->status = r->status;
     x->nhdrs = 0;
     x->no_body = r->framing == RESP_NO_BODY;
@@ -94,8 +96,7 @@ void xfer_fail(struct xfer *x, enum err e, const struct err_detail *why)
         x->why = *why;
     if (!x->why.text[0])
         snprintf(x->why.text, sizeof x->why.text, "%s", err_text(e));
-    if (x->has_up)
-        xfer_mark(x, WANT_CANCEL);
+    xfer_give_up(x);
     /* Connections on which the rest of a body can't be waited for, or that we want to be rid of. */
     x->close_after = e == ERR_CLIENT_TIMEOUT || e == ERR_SHUTTING_DOWN || e == ERR_OVERLOADED;
     buf_reset(&x->queue);

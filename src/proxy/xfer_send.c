@@ -2,6 +2,7 @@
 /* Signs an attempt and writes its head: what is signed is exactly what is sent. */
 #include "proxy/xfer.h"
 
+#include "base/fmt.h"
 #include "base/log.h"
 
 static bool has_body(const struct xfer *x)
@@ -38,13 +39,14 @@ static void field(struct buf *b, struct str name, struct str value)
 static void framing(const struct xfer *x, struct buf *b)
 {
     struct str m = x->head->method;
+    char digits[FMT_U64_MAX];
     if (x->streaming && x->stream_chunked) {
         field(b, STR("Transfer-Encoding"), STR("chunked"));
         return;
     }
     uint64_t n = x->streaming ? x->verdict->length : x->body.size;
     if (n || str_eq(m, STR("POST")) || str_eq(m, STR("PUT")) || str_eq(m, STR("PATCH")))
-        buf_printf(b, "Content-Length: %llu\r\n", (unsigned long long)n);
+        field(b, STR("Content-Length"), fmt_u64(digits, n));
 }
 
 enum err xfer_sign(struct xfer *x)

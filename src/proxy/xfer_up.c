@@ -2,8 +2,8 @@
 /* What the upstream side reports: recorded here, acted on in settle. Nothing of up is called. */
 #include "proxy/xfer.h"
 
+#include "base/fmt.h"
 #include "base/log.h"
-#include <stdio.h>
 
 static bool is_json(const struct resp *r)
 {
@@ -26,20 +26,19 @@ static bool must_hold(const struct xfer *x, const struct resp *r)
 /* One line of sigferry_upstream_attempts_total: the status, or the network error. */
 static void count_attempt(struct xfer *x, enum err e)
 {
-    char code[24];
-    snprintf(code, sizeof code, "%u", x->status);
+    char code[FMT_U64_MAX];
     stat_count(x->px->o.stat, STATF_ATTEMPTS, x->route.service,
-               str_of(e == ERR_OK ? code : err_code(e)), (struct str){NULL, 0});
+               e == ERR_OK ? fmt_u64(code, x->status) : str_of(err_code(e)),
+               (struct str){NULL, 0});
     x->upstream_ns += clock_ns() - x->attempt_ns;
 }
 
 static void on_head(struct up_req *q, const struct resp *r)
 {
     struct xfer *x = CONTAINER_OF(q, struct xfer, up);
-    if (x->state != XS_TRY)
+    if (!x->has_up || x->state != XS_TRY)
         return;
     if (!xfer_take_head(x, r)) {
-        xfer_mark(x, WANT_CANCEL);
         xfer_fail(x, ERR_OVERLOADED, NULL);
         return;
     }
@@ -64,7 +63,7 @@ static void release_held(struct xfer *x)
 static bool on_data(struct up_req *q, struct str bytes)
 {
     struct xfer *x = CONTAINER_OF(q, struct xfer, up);
-    if (x->discard || (x->state != XS_TRY && x->state != XS_REPLY))
+    if (!x->has_up || (x->state != XS_TRY && x->state != XS_REPLY))
         return true;
     if (x->queue_off == x->queue.n) {
         buf_reset(&x->queue);
@@ -75,7 +74,8 @@ static bool on_data(struct up_req *q, struct str bytes)
     }
     if (!buf_add(&x->queue, bytes.p, bytes.n)) {
         x->aborted = true;
-        xfer_mark(x, WANT_CANCEL | WANT_WAKE);
+        xfer_give_up(x);
+        xfer_mark(x, WANT_WAKE);
         if (x->state == XS_TRY)
             xfer_fail(x, ERR_OVERLOADED, NULL);
         return false;
@@ -107,6 +107,8 @@ static void judge_held(struct xfer *x)
 static void on_done(struct up_req *q, enum err e, const char *why)
 {
     struct xfer *x = CONTAINER_OF(q, struct xfer, up);
+    if (!x->has_up)
+        return; /* given up, and maybe answered, in this very turn */
     x->has_up = false;
     if (!q->head_seen)
         count_attempt(x, e);

@@ -28,7 +28,7 @@ static void imds(struct server *s, unsigned n, const char *request, char *out)
 static void set_up(void)
 {
     clearenv();
-    cred_env_forget();
+    cred_forget_environment();
     make_dir();
     fixture_init(&f, 1);
     memset(&trace, 0, sizeof trace);
@@ -41,7 +41,7 @@ static void tear_down(void)
     cred_memory_free(&memory);
     fixture_check(&f);
     remove_dir();
-    cred_env_forget();
+    cred_forget_environment();
 }
 
 static const char *fetched(void)
@@ -123,7 +123,7 @@ START_TEST(env_comes_before_cli)
     ck_assert_uint_eq(trace.n, 3);
     ck_assert(trace.v[2].ok);
     cred_memory_free(&memory);
-    cred_env_forget();
+    cred_forget_environment();
     ck_assert_int_eq(setenv("VOLCENGINE_ACCESS_KEY", "FROMENV", 1), 0);
     ck_assert_int_eq(setenv("VOLCENGINE_SECRET_KEY", "s", 1), 0);
     ck_assert_str_eq(fetched(), "FROMENV");

@@ -21,7 +21,7 @@ static void any(struct server *s, unsigned n, const char *request, char *out)
 static void set_up(void)
 {
     clearenv();
-    cred_env_forget();
+    cred_forget_environment();
     make_dir();
     fixture_init(&f, 1);
     f.profiles[0].provider = "cli";
@@ -40,7 +40,7 @@ static void tear_down(void)
     server_stop(&srv);
     fixture_check(&f);
     remove_dir();
-    cred_env_forget();
+    cred_forget_environment();
 }
 
 static void config(const char *text)
@@ -97,12 +97,12 @@ START_TEST(which_profile)
 {
     config(two);
     ck_assert_str_eq(fetched(), "AKB/SKB//never"); /* "current" */
-    cred_env_forget();
+    cred_forget_environment();
     setenv("VOLCENGINE_PROFILE", "c", 1);
     ck_assert_str_eq(fetched(), "AKC/SKC//never");
     f.profiles[0].cli_profile = "a";
     ck_assert_str_eq(fetched(), "AKA/SKA//never");
-    cred_env_forget();
+    cred_forget_environment();
     unsetenv("VOLCENGINE_PROFILE");
     f.profiles[0].cli_profile = "";
     profile("\"access-key\":\"AKD\",\"secret-key\":\"SKD\"");

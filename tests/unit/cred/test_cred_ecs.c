@@ -44,7 +44,7 @@ static void imds(struct server *s, unsigned n, const char *request, char *out)
 static void set_up(void)
 {
     clearenv();
-    cred_env_forget();
+    cred_forget_environment();
     fixture_init(&f, 1);
     f.profiles[0].provider = "ecs";
     token.body = roles.body = keys.body = NULL;
@@ -59,7 +59,7 @@ static void tear_down(void)
 {
     server_stop(&srv);
     fixture_check(&f);
-    cred_env_forget();
+    cred_forget_environment();
 }
 
 static const char *fetched(void)

@@ -9,7 +9,7 @@ static struct fixture f;
 static void set_up(void)
 {
     clearenv();
-    cred_env_forget();
+    cred_forget_environment();
     fixture_init(&f, 1);
     f.profiles[0].provider = "env";
 }
@@ -17,7 +17,7 @@ static void set_up(void)
 static void tear_down(void)
 {
     fixture_check(&f);
-    cred_env_forget();
+    cred_forget_environment();
 }
 
 static void set(const char *name, const char *value)
@@ -79,7 +79,7 @@ START_TEST(newer_names_come_first)
         snprintf(ak, sizeof ak, "AK%d", i);
         set(names[i].ak, ak);
         set(names[i].sk, "SK");
-        cred_env_forget();
+        cred_forget_environment();
         for (int k = i + 1; k < 3; k++) { /* were taken by the capture before */
             set(names[k].ak, "older");
             set(names[k].sk, "older");
@@ -112,7 +112,7 @@ START_TEST(half_a_pair_is_named)
     set("VOLCENGINE_ACCESS_KEY", "AK");
     ck_assert_str_eq(found(), "profile \"default\": env: VOLCENGINE_ACCESS_KEY is set but "
                               "VOLCENGINE_SECRET_KEY is not");
-    cred_env_forget();
+    cred_forget_environment();
     clearenv();
     set("VOLCENGINE_SECRET_KEY", "SK");
     ck_assert_str_eq(found(), "profile \"default\": env: VOLCENGINE_SECRET_KEY is set but "

@@ -7,7 +7,7 @@ static struct fixture f;
 static void set_up(void)
 {
     clearenv();
-    cred_env_forget();
+    cred_forget_environment();
     make_dir();
     fixture_init(&f, 1);
     f.profiles[0].provider = "file";
@@ -17,7 +17,7 @@ static void tear_down(void)
 {
     fixture_check(&f);
     remove_dir();
-    cred_env_forget();
+    cred_forget_environment();
 }
 
 static const char *const good[] = {
@@ -25,8 +25,8 @@ static const char *const good[] = {
     " \n{ \"secret_key\": \" SK \", \"access_key\": \"AK\", \"session_token\": \"TOKEN\" }\n",
     "access_key = AK\nsecret_key = SK\nsession_token = TOKEN\n",
     "access_key=AK\nsecret_key=SK\nsession_token=TOKEN",
-    "# keys\r\naccess_key = \"AK\"\r\n\r\n; more\r\nsecret_key='SK'\r\n\tsession_token  =\tTOKEN  "
-    "\r\n",
+    ("# keys\r\naccess_key = \"AK\"\r\n\r\n; more\r\nsecret_key='SK'\r\n\tsession_token  =\tTOKEN  "
+     "\r\n"),
 };
 
 START_TEST(both_forms)

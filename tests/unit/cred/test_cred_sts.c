@@ -30,7 +30,7 @@ static void sts(struct server *s, unsigned n, const char *request, char *out)
 static void set_up(void)
 {
     clearenv();
-    cred_env_forget();
+    cred_forget_environment();
     make_dir();
     fixture_init(&f, 3);
     status = 200;
@@ -53,7 +53,7 @@ static void tear_down(void)
     server_stop(&srv);
     fixture_check(&f);
     remove_dir();
-    cred_env_forget();
+    cred_forget_environment();
 }
 
 static struct cred *fetched(const char *profile, struct err_detail *why)
