@@ -108,6 +108,7 @@ static bool start_workers(struct daemon *d, char *msg, size_t msgsize)
         return false;
     for (unsigned i = 0; i < n; i++) {
         struct worker_options o = {.index = i,
+                                   .all = d->workers,
                                    .nworkers = n,
                                    .rules = d->rules,
                                    .creds = d->creds,

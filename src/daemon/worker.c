@@ -1,167 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A worker's thread: the order of one turn, accepting, and messages from the main thread. */
-#include "daemon/worker.h"
+#include "daemon/worker_int.h"
 
 #include "base/clock.h"
 #include "base/log.h"
 #include <errno.h>
-#include <pthread.h>
-#include <semaphore.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/epoll.h>
-#include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
 
-enum { ACCEPT_BATCH = 16, POOLS_MAX = 64 };
 #define ASLEEP_NS (30 * NS_PER_SEC) /* a poll lasts a second at most */
-
-/* A door as this worker's loop watches it. */
-struct worker_door {
-    struct loop_fd w;
-    struct worker *worker;
-    const struct door *door;
-    struct list link;
-    bool ready;
-};
-
-enum worker_phase { RUNNING, DRAINING, STOPPED };
-
-struct worker {
-    struct worker_options o;
-    pthread_t thread;
-    bool started;
-    struct loop loop;
-    struct up *up;
-    struct front *front;
-    struct proxy *proxy;
-    struct stat *stat;
-    struct list doors;
-    struct timer accept_pause, pools_timer;
-    enum worker_phase phase;
-    bool more, knocked;
-    /* one message at a time */
-    struct loop_task task;
-    sem_t taken;
-    struct proxy_rules *new_rules;
-    struct door *const *new_doors;
-    size_t new_ndoors;
-    _Atomic bool stop;
-    /* pools, for metrics */
-    pthread_mutex_t pools_lock;
-    struct worker_pool pools[POOLS_MAX];
-    size_t npools;
-};
-
-/* ---- accepting ---- */
-
-static void doors_pause(struct worker *w)
-{
-    LIST_FOR(l, &w->doors)
-    {
-        struct worker_door *d = CONTAINER_OF(l, struct worker_door, link);
-        loop_del(&w->loop, &d->w);
-    }
-    if (!timer_set(&w->loop.timers, &w->accept_pause, clock_ns() + 100 * NS_PER_MS))
-        log_msg(LOG_ERROR, "out of memory: this worker accepts no more connections");
-}
-
-/* Noted only: who left in the same poll makes room before who comes is counted. */
-static void door_ready(struct loop_fd *f, uint32_t events)
-{
-    (void)events;
-    struct worker_door *d = CONTAINER_OF(f, struct worker_door, w);
-    d->ready = true;
-    d->worker->knocked = true;
-}
-
-static void door_accept(struct worker_door *d)
-{
-    struct worker *w = d->worker;
-    for (int i = 0; i < ACCEPT_BATCH; i++) {
-        struct sockaddr_storage sa;
-        struct peer peer;
-        unsigned salen = sizeof sa;
-        int fd = listen_accept(d->door->sock, &peer, &sa, &salen);
-        if (fd < 0) {
-            if (errno == EMFILE || errno == ENFILE || errno == ENOMEM || errno == ENOBUFS) {
-                /* Nothing to take it with: a pause instead of a spin. */
-                log_msg(LOG_WARN, "accept on %s: %s", d->door->sock->name, strerror(errno));
-                doors_pause(w);
-            }
-            return;
-        }
-        stat_add(w->stat, STAT_ACCEPTED, 1);
-        if (!front_accept(w->front, fd, &peer, &sa, salen, &d->door->tag))
-            return; /* full: who leaves makes room in the next turn */
-    }
-}
-
-static void accept_ready(struct worker *w)
-{
-    struct list *next;
-    if (!w->knocked)
-        return;
-    w->knocked = false;
-    for (struct list *l = w->doors.next; l != &w->doors; l = next) {
-        struct worker_door *d = CONTAINER_OF(l, struct worker_door, link);
-        next = l->next;
-        if (d->ready) {
-            d->ready = false;
-            door_accept(d);
-        }
-    }
-}
-
-static bool door_watch(struct worker *w, struct worker_door *d)
-{
-    d->w.fd = d->door->sock->fd;
-    if (loop_add(&w->loop, &d->w, EPOLLIN | EPOLLEXCLUSIVE))
-        return true;
-    log_msg(LOG_ERROR, "%s can't be watched: %s", d->door->sock->name, strerror(errno));
-    d->w.fd = -1;
-    return false;
-}
-
-static void accept_again(struct timer *t)
-{
-    struct worker *w = CONTAINER_OF(t, struct worker, accept_pause);
-    if (w->phase == RUNNING)
-        LIST_FOR(l, &w->doors)
-    if (!door_watch(w, CONTAINER_OF(l, struct worker_door, link)))
-        return;
-}
-
-static void doors_close(struct worker *w)
-{
-    struct list *l;
-    timer_unset(&w->loop.timers, &w->accept_pause);
-    while ((l = list_pop(&w->doors))) {
-        struct worker_door *d = CONTAINER_OF(l, struct worker_door, link);
-        loop_del(&w->loop, &d->w);
-        free(d);
-    }
-}
-
-static bool doors_open(struct worker *w, struct door *const *doors, size_t n)
-{
-    for (size_t i = 0; i < n; i++) {
-        if (doors[i]->closing)
-            continue;
-        struct worker_door *d = calloc(1, sizeof *d);
-        if (!d)
-            return false;
-        d->worker = w;
-        d->door = doors[i];
-        d->w = (struct loop_fd){.fd = -1, .ready = door_ready};
-        list_push(&w->doors, &d->link);
-        if (!door_watch(w, d))
-            return false;
-    }
-    return true;
-}
 
 /* ---- what the configuration means to each part ---- */
 
@@ -233,8 +83,8 @@ static void reload_task(struct loop_task *t)
     w->o.rules = w->new_rules;
     struct front_options fo = front_options_of(w, c);
     front_configure(w->front, &fo);
-    doors_close(w);
-    if (!doors_open(w, w->new_doors, w->new_ndoors))
+    worker_doors_close(w);
+    if (!worker_doors_open(w, w->new_doors, w->new_ndoors))
         log_msg(LOG_ERROR, "reload: worker %u does not serve every listener", w->o.index);
     sem_post(&w->taken);
 }
@@ -242,7 +92,7 @@ static void reload_task(struct loop_task *t)
 static void drain_task(struct loop_task *t)
 {
     struct worker *w = CONTAINER_OF(t, struct worker, task);
-    doors_close(w);
+    worker_doors_close(w);
     front_drain(w->front);
     w->phase = DRAINING;
     sem_post(&w->taken);
@@ -328,8 +178,8 @@ static void turn(struct worker *w)
     loop_poll(&w->loop, earliest(w));
     if (clock_ns() - before > ASLEEP_NS)
         up_flush(w->up); /* stopped or suspended meanwhile: nobody kept those connections */
-    accept_ready(w);
-    w->more = up_run(w->up);
+    worker_accept(w);
+    up_run(w->up);
     proxy_credentials(w->proxy);
     timers_run(&w->loop.timers, clock_ns());
     proxy_settle(w->proxy);
@@ -337,6 +187,8 @@ static void turn(struct worker *w)
         front_run(w->front);
     proxy_settle(w->proxy);
     proxy_recycle(w->proxy);
+    w->more = up_reap(w->up);
+    atomic_store_explicit(&w->conns, front_connections(w->front), memory_order_relaxed);
     stat_add(w->stat, STAT_CLIENT_CONNS,
              (int64_t)front_connections(w->front) - stat_get(w->stat, STAT_CLIENT_CONNS));
     stat_add(w->stat, STAT_BUFFERED_BYTES,
@@ -351,12 +203,13 @@ static void *run(void *arg)
         if (w->phase == DRAINING && proxy_inflight(w->proxy) == 0)
             break;
     }
-    doors_close(w);
+    worker_doors_close(w);
     proxy_abort_all(w->proxy);
     proxy_settle(w->proxy);
     /* Ends what is left: the owner is told of each request through gone(). */
     front_free(w->front);
     w->front = NULL;
+    loop_poll(&w->loop, 0); /* connections that were handed over last are closed */
     proxy_settle(w->proxy);
     proxy_recycle(w->proxy);
     w->o.stopped(w->o.arg);
@@ -384,10 +237,10 @@ static bool build(struct worker *w, char *msg, size_t msgsize)
     struct front_options fo = front_options_of(w, c);
     if (!(w->front = front_new(&fo, msg, msgsize)))
         return false;
-    timer_init(&w->accept_pause, accept_again);
+    timer_init(&w->accept_pause, worker_accept_again);
     timer_init(&w->pools_timer, note_pools);
     return timer_set(&w->loop.timers, &w->pools_timer, clock_ns() + NS_PER_SEC) &&
-           doors_open(w, w->o.doors, w->o.ndoors);
+           worker_doors_open(w, w->o.doors, w->o.ndoors);
 }
 
 struct worker *worker_new(const struct worker_options *o, char *msg, size_t msgsize)
@@ -435,7 +288,7 @@ void worker_free(struct worker *w)
         return;
     if (w->started)
         pthread_join(w->thread, NULL);
-    doors_close(w);
+    worker_doors_close(w);
     front_free(w->front);
     proxy_free(w->proxy);
     up_free(w->up);

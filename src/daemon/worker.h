@@ -20,6 +20,7 @@ struct worker;
 
 struct worker_options {
     unsigned index, nworkers;
+    struct worker *const *all; /* nworkers of them, NULL where not made yet; stays */
     struct proxy_rules *rules;
     struct cred_store *creds;
     struct proxy_shared *shared;

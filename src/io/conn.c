@@ -123,10 +123,12 @@ void conn_reap(struct list *dead)
 /* What a failed SSL_read or SSL_write means. */
 static enum conn_io ssl_outcome(struct conn *c, int rc)
 {
-    int e = SSL_get_error(c->ssl, rc);
+    int os = errno, e = SSL_get_error(c->ssl, rc);
     ERR_clear_error();
     if (e == SSL_ERROR_WANT_READ || e == SSL_ERROR_WANT_WRITE)
         return CONN_AGAIN;
+    if (e == SSL_ERROR_SYSCALL)
+        c->os_error = os;
     return e == SSL_ERROR_ZERO_RETURN ? CONN_END : CONN_FAILED;
 }
 
@@ -135,10 +137,14 @@ static enum conn_io curl_outcome(CURLcode rc)
     return rc == CURLE_OK ? CONN_OK : rc == CURLE_AGAIN ? CONN_AGAIN : CONN_FAILED;
 }
 
-static enum conn_io socket_outcome(ssize_t got, size_t *done)
+static enum conn_io socket_outcome(struct conn *c, ssize_t got, size_t *done)
 {
-    if (got < 0)
-        return errno == EAGAIN || errno == EINTR ? CONN_AGAIN : CONN_FAILED;
+    if (got < 0 && (errno == EAGAIN || errno == EINTR))
+        return CONN_AGAIN;
+    if (got < 0) {
+        c->os_error = errno;
+        return CONN_FAILED;
+    }
     *done = (size_t)got;
     return CONN_OK;
 }
@@ -151,7 +157,7 @@ enum conn_io conn_send(struct conn *c, const char *p, size_t n, size_t *done)
         return rc == 1 ? CONN_OK : ssl_outcome(c, rc);
     }
     if (c->via == VIA_SOCKET)
-        return socket_outcome(send(c->io.fd, p, n, MSG_NOSIGNAL | MSG_DONTWAIT), done);
+        return socket_outcome(c, send(c->io.fd, p, n, MSG_NOSIGNAL | MSG_DONTWAIT), done);
     return curl_outcome(curl_easy_send(c->easy, p, n, done));
 }
 
@@ -164,7 +170,7 @@ enum conn_io conn_recv(struct conn *c, char *p, size_t n, size_t *done)
         return rc == 1 ? CONN_OK : ssl_outcome(c, rc);
     }
     if (c->via == VIA_SOCKET)
-        r = socket_outcome(recv(c->io.fd, p, n, MSG_DONTWAIT), done);
+        r = socket_outcome(c, recv(c->io.fd, p, n, MSG_DONTWAIT), done);
     else
         r = curl_outcome(curl_easy_recv(c->easy, p, n, done));
     return r == CONN_OK && *done == 0 ? CONN_END : r;
@@ -182,7 +188,10 @@ bool conn_sent_in_vain(const struct conn *c, uint64_t n)
     enum { TELLING = 256 * 1024 };
     char byte;
     int unacked = 0;
-    return c->via != VIA_CURL && n > 0 && n <= TELLING &&
+    /* A reset that follows the peer's FIN reads as EPIPE; ECONNRESET came without a FIN, from a peer
+     * that may have read the request and not acknowledged it yet. */
+    bool after_fin = c->os_error == 0 || c->os_error == EPIPE;
+    return c->via != VIA_CURL && after_fin && n > 0 && n <= TELLING &&
            recv(c->io.fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 0 &&
            ioctl(c->io.fd, SIOCOUTQ, &unacked) == 0 && unacked >= (int)n;
 }

@@ -8,9 +8,11 @@
 
 #include "base/log.h"
 #include <errno.h>
+#include <linux/sockios.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -22,7 +24,7 @@ static uint64_t phase_limit_ns(const struct front *f, enum front_phase p)
     case PHASE_HEAD:
         return f->o.header_timeout_ns;
     case PHASE_WRITE:
-        return f->o.write_timeout_ns;
+        return (f->o.write_timeout_ns + 1) / 2; /* see takes_nothing */
     case PHASE_LINGER:
         return 2 * NS_PER_SEC;
     default:
@@ -30,7 +32,7 @@ static uint64_t phase_limit_ns(const struct front *f, enum front_phase p)
     }
 }
 
-void front_phase_set(struct front_conn *c, enum front_phase p)
+static void phase_wait(struct front_conn *c, enum front_phase p)
 {
     struct front *f = c->f;
     uint64_t limit = phase_limit_ns(f, p);
@@ -43,6 +45,25 @@ void front_phase_set(struct front_conn *c, enum front_phase p)
     if (f->timer.pos == 0 || c->deadline_ns < f->timer.at_ns)
         if (!timer_set(&f->o.loop->timers, &f->timer, c->deadline_ns))
             front_conn_giveup(c); /* no memory for its deadline: better no connection */
+}
+
+void front_phase_set(struct front_conn *c, enum front_phase p)
+{
+    c->still = 0;
+    c->untaken = -1;
+    phase_wait(c, p);
+}
+
+/* A slow client takes bytes out of the socket's buffer long before libmicrohttpd can write again.
+ * So each half of the time limit is looked whether it did; two halves without are the limit. */
+static bool takes_nothing(struct front_conn *c)
+{
+    int left = 0;
+    if (ioctl(c->watch.fd, SIOCOUTQ, &left) != 0)
+        return true;
+    c->still = left == c->untaken ? c->still + 1 : 0;
+    c->untaken = left;
+    return c->still >= 2;
 }
 
 /* Ends the connection: libmicrohttpd reads the end at its next run and tells the owner. */
@@ -94,6 +115,11 @@ static void phases_expire(struct timer *t)
             if (p == PHASE_HEAD && !f->o.tls_cert_pem)
                 send_raw_error(c->watch.fd, ERR_CLIENT_TIMEOUT, "Request Timeout",
                                "the request head did not arrive in time");
+            if (p == PHASE_WRITE && !takes_nothing(c)) {
+                phase_wait(c, p);
+                next = c->deadline_ns < next ? c->deadline_ns : next;
+                continue;
+            }
             list_unlink(&c->link);
             list_push(&f->phase[PHASE_NONE], &c->link);
             c->phase = PHASE_NONE;
@@ -264,8 +290,8 @@ void front_free(struct front *f)
     if (f->mhd) {
         /* libmicrohttpd must not be stopped while a connection is suspended. */
         for (int p = 0; p < PHASE_COUNT; p++)
-            LIST_FOR(l, &f->phase[p])
-        front_conn_giveup(CONTAINER_OF(l, struct front_conn, link));
+            LIST_FOR (l, &f->phase[p])
+                front_conn_giveup(CONTAINER_OF(l, struct front_conn, link));
         MHD_run(f->mhd);
         MHD_run(f->mhd);
         loop_del(f->o.loop, &f->mhd_fd);

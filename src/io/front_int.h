@@ -31,6 +31,8 @@ struct front_conn {
     struct list link;     /* in f->phase[phase], f->quiet or f->free_conns */
     uint64_t deadline_ns;
     enum front_phase phase;
+    unsigned still; /* WRITE: how often in a row the client had taken nothing */
+    int untaken;    /* WRITE: bytes it had not taken at the last look; -1 before the first */
     bool gone;      /* the peer left or we gave up: the connection ends at the next run */
     bool lingering; /* the answer was written past libmicrohttpd */
     bool own_reads; /* lingering with the connection suspended: we drain the descriptor */

@@ -275,8 +275,7 @@ void resolver_free(struct resolver *r)
 
 static struct entry *find(struct resolver *r, const char *name, uint32_t hash)
 {
-    LIST_FOR(l, &r->names)
-    {
+    LIST_FOR (l, &r->names) {
         struct entry *e = CONTAINER_OF(l, struct entry, lru);
         if (e->hash == hash && strcmp(e->name, name) == 0) {
             list_unlink(&e->lru);

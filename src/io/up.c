@@ -191,8 +191,7 @@ void up_host_feed(struct up_host *h)
         stat_add(u->st, STAT_UPSTREAM_REUSED, 1);
         up_exchange_start(uc, q);
     }
-    LIST_FOR(l, &h->waiting)
-    {
+    LIST_FOR (l, &h->waiting) {
         struct up_req *q = CONTAINER_OF(l, struct up_req, link);
         if (h->nconns >= u->o.per_host)
             break;
@@ -306,13 +305,18 @@ void up_body_more(struct up *u, struct up_req *q)
         up_exchange_write(q->uc);
 }
 
-bool up_run(struct up *u)
+void up_run(struct up *u)
 {
     struct list again, *l;
     list_init(&again);
     list_splice(&again, &u->more);
     while ((l = list_pop(&again)))
         up_exchange_read(CONTAINER_OF(l, struct up_conn, link));
+}
+
+bool up_reap(struct up *u)
+{
+    struct list *l;
     conn_reap(&u->conns_dead);
     while ((l = list_pop(&u->dead))) {
         struct up_conn *uc = CONTAINER_OF(l, struct up_conn, link);
@@ -324,8 +328,7 @@ bool up_run(struct up *u)
 
 void up_each_host(const struct up *u, up_visit *visit, void *arg)
 {
-    LIST_FOR(l, &u->hosts)
-    {
+    LIST_FOR (l, &u->hosts) {
         const struct up_host *h = CONTAINER_OF(l, struct up_host, link);
         visit(arg, h->name, h->nidle, h->nconns - h->nidle, h->nwaiting);
     }

@@ -91,9 +91,11 @@ void up_unpause(struct up *u, struct up_req *q);
 /* A streamed body has more bytes, or its body_size is now known. */
 void up_body_more(struct up *u, struct up_req *q);
 
-/* Once a turn, outside callbacks: reads connections that had more than their share last turn, frees
- * closed ones. Returns true when there is more to read already. */
-bool up_run(struct up *u);
+/* Once a turn, outside callbacks: reads connections that had more than their share last turn. */
+void up_run(struct up *u);
+/* The turn's last step: really closes what was given up in it, so that the upstream is told at
+ * once. True when there is more to read already. */
+NODISCARD bool up_reap(struct up *u);
 /* Forgets all idle connections (after a suspend of the machine, a reload). */
 void up_flush(struct up *u);
 

@@ -110,8 +110,7 @@ static void grant_pool(struct up_host *h)
     struct up *u = h->u;
     unsigned kept = 0;
     struct up_host *victim = NULL;
-    LIST_FOR(l, &u->hosts)
-    {
+    LIST_FOR (l, &u->hosts) {
         struct up_host *o = CONTAINER_OF(l, struct up_host, link);
         kept += o->kept;
         if (o->kept && o->nconns == o->nidle && list_empty(&o->waiting))
@@ -130,8 +129,7 @@ static void grant_pool(struct up_host *h)
 
 struct up_host *up_host_get(struct up *u, const struct up_req *q)
 {
-    LIST_FOR(l, &u->hosts)
-    {
+    LIST_FOR (l, &u->hosts) {
         struct up_host *h = CONTAINER_OF(l, struct up_host, link);
         if (!same_host(h, q))
             continue;

@@ -182,10 +182,29 @@ enum err identity_verify(struct signer *s, const struct conf_client *client,
         .body_sha256 = body_sha256,
         .time_s = now_s,
         .window_s = IDENTITY_WINDOW_S,
+        .sdk_made = true,
     };
     struct verify_output out = {.why = NULL};
     if (verify_request(s, &in, &cred, &out) == VERIFY_OK)
         return ERR_OK;
     return err_set(why, ERR_CLIENT_NOT_ALLOWED, "the signature of the local key %s is wrong: %s",
                    client->name, out.why ? out.why : "it does not match");
+}
+
+enum err identity_covers(struct str authorization, struct str service, struct str region,
+                         struct err_detail *why)
+{
+    struct verify_scope s;
+    if (!verify_parse(authorization, &s))
+        return err_set(why, ERR_CLIENT_NOT_ALLOWED, "the signature is malformed");
+    for (struct str rest = s.signed_headers; rest.p;)
+        if (str_eq(str_cut(&rest, ';'), STR("host")))
+            return ERR_OK;
+    if (str_ieq(s.service, service) && str_ieq(s.region, region))
+        return ERR_OK;
+    return err_set(
+        why, ERR_CLIENT_NOT_ALLOWED,
+        "the signature does not cover Host and was made for %.*s in %.*s, the request is "
+        "for another service or region",
+        STR_ARG(s.service), STR_ARG(s.region));
 }

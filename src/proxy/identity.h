@@ -49,6 +49,12 @@ NODISCARD enum err identity_verify(struct signer *s, const struct conf_client *c
  * follows, since only local keys are verified. */
 bool identity_scope(struct str authorization, struct verify_scope *out);
 
+/* A verified signature that leaves out Host (some SDKs' do) holds for the service and region it was
+ * made for only: otherwise who sees such a request could send it to another endpoint by changing
+ * its Host. ERR_CLIENT_NOT_ALLOWED. */
+NODISCARD enum err identity_covers(struct str authorization, struct str service, struct str region,
+                                   struct err_detail *why);
+
 /* True for "HMAC-SHA256 …", well-formed or not. */
 bool identity_is_signed(struct str authorization);
 

@@ -208,6 +208,6 @@ size_t proxy_buffered(const struct proxy *p)
 
 void proxy_abort_all(struct proxy *p)
 {
-    LIST_FOR(l, &p->all)
-    xfer_mark(CONTAINER_OF(l, struct xfer, all), WANT_CANCEL | WANT_ABORT);
+    LIST_FOR (l, &p->all)
+        xfer_mark(CONTAINER_OF(l, struct xfer, all), WANT_CANCEL | WANT_ABORT);
 }

@@ -34,8 +34,10 @@ void xfer_go(struct xfer *x, enum xfer_state to)
     assert(legal[to] & (1u << x->state));
     log_debug(LOGD_RETRIES, "request %s: %s -> %s", x->request_id, state_name(x->state),
               state_name(to));
-    if (x->state == XS_RECV || x->state == XS_WAIT)
+    if (x->state == XS_WAIT)
         timer_unset(&x->px->o.loop->timers, &x->timer);
+    if (to == XS_REPLY || to == XS_DEAD)
+        timer_unset(&x->px->o.loop->timers, &x->body_timer);
     list_unlink(&x->waiter);
     x->state = to;
 }
@@ -79,6 +81,7 @@ static struct str body_view(struct up_req *q, uint64_t offset, char *scratch, si
         x->window_base = offset;
         if (x->front_held) {
             x->front_held = false;
+            x->body_mark_ns = clock_ns(); /* until now it was not the client that was waited for */
             xfer_mark(x, WANT_WAKE);
         }
     }

@@ -111,8 +111,9 @@ struct xfer {
     /* why it ended as it did */
     enum err err;
     struct err_detail why;
-    struct timer timer;    /* RECV: the body's deadline; WAIT: the delay */
-    struct timer deadline; /* request_timeout */
+    struct timer timer;      /* WAIT: the delay */
+    struct timer body_timer; /* the body's deadline, until it is complete or answered */
+    struct timer deadline;   /* request_timeout */
     uint64_t started_ns, upstream_ns, attempt_ns;
     uint64_t bytes_out;
     struct str upstream_id;
@@ -143,7 +144,8 @@ void xfer_start(struct xfer *x);
 bool xfer_retry(struct xfer *x, const struct retry_outcome *o);
 /* Another attempt after delay_ns; false when memory is short. */
 NODISCARD bool xfer_again(struct xfer *x, uint64_t delay_ns);
-/* The attempt under way, if any, is given up: settle ends it, what it still reports is not heard. */
+/* The attempt under way, if any, is given up: settle ends it, what it still reports is not heard.
+ */
 void xfer_give_up(struct xfer *x);
 /* To WAIT, until the credentials change. */
 void xfer_wait_credential(struct xfer *x);

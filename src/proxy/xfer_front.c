@@ -44,18 +44,23 @@ static struct xfer *take(struct proxy *p)
     return x;
 }
 
-/* RECV: the body is late. WAIT: the backoff is over, or no credential came. */
+/* The backoff is over, or no credential came. */
 static void on_timer(struct timer *t)
 {
     struct xfer *x = CONTAINER_OF(t, struct xfer, timer);
+    if (list_empty(&x->waiter))
+        xfer_mark(x, WANT_START);
+    else
+        xfer_fail(x, ERR_CREDENTIALS, NULL);
+}
+
+/* The body is late; a streamed one while its attempt is under way. */
+static void on_body_timer(struct timer *t)
+{
+    struct xfer *x = CONTAINER_OF(t, struct xfer, body_timer);
     uint64_t limit = x->gen->conf->timeouts.client_body_ns;
-    if (x->state == XS_WAIT) {
-        if (list_empty(&x->waiter))
-            xfer_mark(x, WANT_START);
-        else
-            xfer_fail(x, ERR_CREDENTIALS, NULL);
-        return;
-    }
+    if (x->front_held)
+        x->body_mark_ns = clock_ns(); /* it is the upstream that is waited for */
     if (x->body_mark_ns + limit > clock_ns() &&
         timer_set(&x->px->o.loop->timers, t, x->body_mark_ns + limit))
         return;
@@ -110,6 +115,7 @@ static void fresh(struct xfer *x, struct front_req *fr)
     fmt_hex64(x->request_id + 16, x->id);
     x->request_id[32] = '\0';
     timer_init(&x->timer, on_timer);
+    timer_init(&x->body_timer, on_body_timer);
     timer_init(&x->deadline, on_deadline);
 }
 
@@ -180,7 +186,7 @@ static enum front_next on_open(void *owner, struct front_req *fr, const struct g
     x->body_mark_ns = x->started_ns;
     bool body = verdict->framing == GATE_CHUNKED || verdict->length > 0;
     bool ok = !body || !c->timeouts.client_body_ns ||
-              timer_set(ts, &x->timer, x->started_ns + c->timeouts.client_body_ns);
+              timer_set(ts, &x->body_timer, x->started_ns + c->timeouts.client_body_ns);
     ok = ok && (!x->route.opt.request_ns ||
                 timer_set(ts, &x->deadline, x->started_ns + x->route.opt.request_ns));
     if (!ok) {
@@ -225,6 +231,7 @@ static size_t on_body(void *user, const char *p, size_t n)
     enum err e = ERR_OK;
     if (x->streaming) {
         took = stream_body(x, p, n);
+        e = x->window.failed ? ERR_OVERLOADED : ERR_OK;
     } else {
         if (!x->hashing)
             e = digest_begin(x->hash) ? ERR_OK : ERR_INTERNAL;
@@ -249,6 +256,7 @@ static void on_body_end(void *user)
     struct xfer *x = user;
     unsigned char sum[DIGEST_LEN];
     x->body_done = true;
+    timer_unset(&x->px->o.loop->timers, &x->body_timer);
     if (x->state == XS_REPLY || x->state == XS_DEAD)
         return;
     if (x->streaming) {
@@ -269,7 +277,6 @@ static void on_body_end(void *user)
         xfer_fail(x, ERR_INTERNAL, NULL);
         return;
     }
-    timer_unset(&x->px->o.loop->timers, &x->timer);
     struct err_detail why;
     why.text[0] = '\0';
     enum err e = xfer_permit_body(x, &why);
@@ -349,6 +356,7 @@ void xfer_put(struct xfer *x)
     list_unlink(&x->link);
     list_unlink(&x->waiter);
     timer_unset(&p->o.loop->timers, &x->timer);
+    timer_unset(&p->o.loop->timers, &x->body_timer);
     timer_unset(&p->o.loop->timers, &x->deadline);
     cred_unref(x->cred);
     x->cred = NULL;

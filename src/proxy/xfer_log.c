@@ -60,7 +60,8 @@ void xfer_account(struct xfer *x)
     /* Label values stay bounded: what a rejected request named is "other". */
     bool known = x->attempts > 0;
     stat_count(st, STATF_REQUESTS, known ? x->route.service : STR("other"),
-               known ? x->route.region : STR("other"), x->client_gone ? STR("499") : fmt_u64(code, x->status));
+               known ? x->route.region : STR("other"),
+               x->client_gone ? STR("499") : fmt_u64(code, x->status));
     stat_duration(st, took);
     stat_add(st, STAT_BYTES_IN, (int64_t)x->bytes_in);
     stat_add(st, STAT_BYTES_OUT, (int64_t)x->bytes_out);

@@ -99,6 +99,9 @@ enum err xfer_permit_body(struct xfer *x, struct err_detail *why)
         return ERR_OK;
     enum err e = identity_verify(x->px->signer, x->route.client, x->head, x->verdict,
                                  str_n(x->body_hex, DIGEST_HEX_LEN), clock_wall_s(), why);
+    const struct hdr *signature = hdrs_find(&x->head->hdrs, STR("Authorization"));
+    if (e == ERR_OK && signature)
+        e = identity_covers(str_trim(signature->value), x->route.service, x->route.region, why);
     if (e != ERR_OK) {
         xfer_audit(x, "refused", why->text);
         return e;

@@ -33,8 +33,8 @@ static bool passes(const struct resp *r, const struct hdr *h, bool nominates)
 bool xfer_take_head(struct xfer *x, const struct resp *r)
 {
     const struct hdr *conn = hdrs_find(&r->hdrs, STR("Connection"));
-    bool nominates = conn && !str_ieq(conn->value, STR("keep-alive")) &&
-                     !str_ieq(conn->value, STR("close"));
+    bool nominates =
+        conn && !str_ieq(conn->value, STR("keep-alive")) && !str_ieq(conn->value, STR("close"));
     x->status = r->status;
     x->nhdrs = 0;
     x->no_body = r->framing == RESP_NO_BODY;

@@ -28,8 +28,7 @@ static void count_attempt(struct xfer *x, enum err e)
 {
     char code[FMT_U64_MAX];
     stat_count(x->px->o.stat, STATF_ATTEMPTS, x->route.service,
-               e == ERR_OK ? fmt_u64(code, x->status) : str_of(err_code(e)),
-               (struct str){NULL, 0});
+               e == ERR_OK ? fmt_u64(code, x->status) : str_of(err_code(e)), (struct str){NULL, 0});
     x->upstream_ns += clock_ns() - x->attempt_ns;
 }
 

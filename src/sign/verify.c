@@ -188,9 +188,11 @@ static enum verify_result check_fields(const struct signer *s, const struct veri
         return fail(out, VERIFY_MALFORMED, "there is not exactly one Host");
     if (!date)
         return fail(out, VERIFY_DATE, "there is not exactly one X-Date");
-    if (!hash)
+    bool hash_left_out = in->sdk_made && !hdrs_count(in->hdrs, STR("x-content-sha256"));
+    if (!hash && !hash_left_out)
         return fail(out, VERIFY_BODY_HASH, "there is not exactly one X-Content-Sha256");
-    if (!in_set(s, STR("host")) || !in_set(s, STR("x-date")) || !in_set(s, STR("x-content-sha256")))
+    if (!(in_set(s, STR("host")) || in->sdk_made) || !in_set(s, STR("x-date")) ||
+        !(in_set(s, STR("x-content-sha256")) || hash_left_out))
         return fail(out, VERIFY_MALFORMED,
                     "host, x-date and x-content-sha256 are not all among the signed headers");
     enum verify_result r = check_token(single(in->hdrs, STR("x-security-token")),
@@ -199,7 +201,7 @@ static enum verify_result check_fields(const struct signer *s, const struct veri
         return r;
     if (cred->session_token.n && !in_set(s, STR("x-security-token")))
         return fail(out, VERIFY_TOKEN, "the session token is not signed");
-    if (!str_eq(str_trim(hash->value), in->body_sha256))
+    if (hash && !str_eq(str_trim(hash->value), in->body_sha256))
         return fail(out, VERIFY_BODY_HASH, "X-Content-Sha256 is not the body's hash");
     return check_date(str_trim(date->value), in, out);
 }

@@ -22,6 +22,7 @@ struct verify_input {
     struct str body_sha256;  /* 64 hex digits of the body really received */
     int64_t time_s;          /* now */
     int64_t window_s;        /* largest |now - X-Date| accepted; 0: any */
+    bool sdk_made;           /* also accept what some official SDKs leave out, see below */
 };
 
 enum verify_result {
@@ -41,7 +42,9 @@ struct verify_output {
 
 /* Verifies a header signature with that credential (found by the caller through verify_parse and
  * the access key). Signed headers must include host, x-date and x-content-sha256, and
- * x-security-token exactly when the credential has a token. */
+ * x-security-token exactly when the credential has a token. With sdk_made, host may be unsigned and
+ * X-Content-Sha256 absent (the official Node SDKs sign GET requests so); the hash of the body that
+ * arrived is part of what is signed in any case. */
 NODISCARD enum verify_result verify_request(struct signer *s, const struct verify_input *in,
                                             const struct sign_cred *cred,
                                             struct verify_output *out);

@@ -7,6 +7,8 @@ import socket
 import struct
 import time
 
+http.client._MAXHEADERS = 1000  # its own limit of 100 must not hide what the daemon passes on
+
 
 class Response:
     """A response read to its end. whole is False when it was cut short."""

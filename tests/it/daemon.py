@@ -35,6 +35,15 @@ ALL_PROFILES = {
 }
 
 
+def instrumented():
+    """True when memory use says nothing: under a wrapper, or built with a sanitizer."""
+    if WRAPPER:
+        return True
+    with open(BINARY, "rb") as f:
+        data = f.read()
+    return b"__asan_init" in data or b"__tsan_init" in data
+
+
 def seconds(t):
     """A time limit, longer under a wrapper such as valgrind."""
     return t * SLOW

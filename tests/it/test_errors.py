@@ -9,7 +9,7 @@ import threading
 
 import pytest
 
-from checks import ECHO, assert_error, assert_ok, target
+from checks import ECHO, assert_error, assert_ok, own_host, target
 from daemon import seconds, timed, unused_port
 
 SERVICE = ("X-Sigferry-Service", "ecs")
@@ -199,7 +199,7 @@ def unreachable(module_daemon):
 
 
 def test_upstream_refuses(unreachable, upstream):
-    r, took = timed(unreachable.request)
+    r, took = timed(unreachable.request, "GET", ECHO, own_host(), service=None)
     assert_error(r, 502, "UpstreamConnectFailed", "volcengineapi.com")
     assert r.get("X-Sigferry-Attempts") == "4" and took < seconds(5)
     r = unreachable.request("GET", ECHO, [ONCE])
@@ -221,7 +221,7 @@ def test_upstream_ends_before_the_head(shared, upstream, act):
     r = shared.request("GET", target("x"), [ONCE])
     assert_error(r, 502, "UpstreamReset")
     assert len(upstream.of("x")) == 1
-    r = shared.request("POST", target("x"), body=b"1")
+    r = shared.request("POST", target("x"), own_host(), b"1", service=None)
     assert_error(r, 502, "UpstreamReset")
     assert len(upstream.of("x")) == 5 and r.get("X-Sigferry-Attempts") == "4"
 
@@ -241,7 +241,7 @@ def test_upstream_talks_garbage(shared, upstream):
 
 def test_last_answer_passes_after_exhausted_retries(shared, upstream):
     upstream.on("x", lambda ex: ex.error(503, "Down%d" % ex.attempt, [("X-Up", "yes")]))
-    r = shared.request("GET", target("x"))
+    r = shared.request("GET", target("x"), own_host(), service=None)
     assert r.status == 503 and r.error is None and r.get("X-Up") == "yes"
     assert r.json["ResponseMetadata"]["Error"]["Code"] == "Down4"
     assert r.get("X-Sigferry-Attempts") == "4"

@@ -13,7 +13,7 @@ import pytest
 
 import daemon as daemons
 import signer
-from checks import ECHO, as_pairs, assert_error, assert_ok, assert_scope, target
+from checks import ECHO, as_pairs, assert_error, assert_ok, assert_scope, own_host, target
 from daemon import seconds, timed
 
 
@@ -32,6 +32,10 @@ def fail_first(n, status=503, code="Failing", headers=()):
         else:
             ex.reply(200, {"ResponseMetadata": {}, "Result": {"Attempt": ex.attempt}})
     return handler
+
+
+def retried(d, method, key, options=(), **kw):
+    return d.request(method, target(key), own_host() + list(options), service=None, **kw)
 
 
 # -- effects -----------------------------------------------------------------------------------
@@ -89,7 +93,7 @@ def test_request_timeout(shared, upstream):
 
 def test_auto_retry_off_is_one_attempt(shared, upstream):
     upstream.on("f", fail_first(9))
-    r = shared.request("GET", target("f"), [ONCE])
+    r = retried(shared, "GET", "f", [ONCE])
     assert r.status == 503 and r.error is None and len(upstream.of("f")) == 1
     assert r.get("X-Sigferry-Attempts") == "1"
     assert r.json["ResponseMetadata"]["Error"]["Code"] == "Failing"
@@ -97,7 +101,7 @@ def test_auto_retry_off_is_one_attempt(shared, upstream):
 
 def test_default_retries_until_it_works(shared, upstream):
     upstream.on("f", fail_first(2))
-    r = assert_ok(shared.request("POST", target("f"), body=b"again"))
+    r = assert_ok(retried(shared, "POST", "f", body=b"again"))
     assert r.get("X-Sigferry-Attempts") == "3" and r.result["Attempt"] == 3
     assert [q.body for q in upstream.of("f")] == [b"again"] * 3
 
@@ -105,7 +109,7 @@ def test_default_retries_until_it_works(shared, upstream):
 @pytest.mark.parametrize("retries", [0, 1, 2])
 def test_num_max_retries(shared, upstream, retries):
     upstream.on("f", fail_first(9))
-    r = shared.request("GET", target("f"), [option("Num-Max-Retries", str(retries))])
+    r = retried(shared, "GET", "f", [option("Num-Max-Retries", str(retries))])
     assert r.status == 503 and r.error is None
     assert len(upstream.of("f")) == retries + 1
     assert r.get("X-Sigferry-Attempts") == str(retries + 1)
@@ -113,15 +117,15 @@ def test_num_max_retries(shared, upstream, retries):
 
 def test_min_retry_delay_and_exponential_backoff(shared, upstream):
     upstream.on("f", fail_first(2))
-    assert_ok(shared.request("GET", target("f"), [
+    assert_ok(retried(shared, "GET", "f", [
         option("Backoff-Strategy", "exponential"), option("Min-Retry-Delay-Ms", "100")]))
     a, b, c = (q.at for q in upstream.of("f"))
-    assert 0.095 < b - a < seconds(0.19) and 0.19 < c - b < seconds(0.5)
+    assert 0.095 < b - a < seconds(1) and 0.19 < c - b < seconds(2)
 
 
 def test_no_backoff(shared, upstream):
     upstream.on("f", fail_first(3))
-    assert_ok(shared.request("GET", target("f"), [
+    assert_ok(retried(shared, "GET", "f", [
         option("Backoff-Strategy", "none"), option("Min-Retry-Delay-Ms", "3000")]))
     first, *_, last = (q.at for q in upstream.of("f"))
     assert last - first < seconds(1)
@@ -129,7 +133,7 @@ def test_no_backoff(shared, upstream):
 
 def test_max_retry_delay_caps_retry_after(shared, upstream):
     upstream.on("f", fail_first(1, 429, "Throttled", [("Retry-After", "30")]))
-    r, took = timed(shared.request, "GET", target("f"), [option("Max-Retry-Delay-Ms", "300")])
+    r, took = timed(retried, shared, "GET", "f", [option("Max-Retry-Delay-Ms", "300")])
     assert_ok(r)
     assert 0.25 < took < seconds(5)  # waited as long as the cap allows, not 30 s
 
@@ -138,9 +142,9 @@ def test_retry_error_codes(shared, upstream):
     upstream.on("f", fail_first(1, 200, "Busy.Now"))
     upstream.on("g", fail_first(1, 200, "Busy.Now"))
     codes = option("Retry-Error-Codes", "Other, Busy.Now")
-    assert_ok(shared.request("GET", target("f"), [codes]))
+    assert_ok(retried(shared, "GET", "f", [codes]))
     assert len(upstream.of("f")) == 2
-    r = shared.request("GET", target("g"))
+    r = retried(shared, "GET", "g")
     assert r.json["ResponseMetadata"]["Error"]["Code"] == "Busy.Now"
     assert len(upstream.of("g")) == 1
 

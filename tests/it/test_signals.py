@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Signals: drain, end at once, reload, reopen; and what stays as it was meanwhile."""
 
+import hashlib
 import os
 import signal
 import socket
@@ -68,8 +69,8 @@ def test_a_second_signal_ends_at_once(daemon, upstream):
         until(lambda: refuses(d.address), seconds(5), "the listener to be closed")
         assert d.alive()
         d.signal(signal.SIGTERM)
-        _, took = timed(d.wait)
-    assert took < seconds(2)
+        status, took = timed(d.wait)
+    assert took < seconds(2) and status >= 0
 
 
 def test_drain_timeout_ends_the_rest(daemon, upstream):
@@ -82,6 +83,45 @@ def test_drain_timeout_ends_the_rest(daemon, upstream):
         d.signal(signal.SIGTERM)
         status, took = timed(d.wait)
     assert 0.3 < took < seconds(3) and status in (0, 1)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("signals", [1, 2])
+def test_the_end_finds_clients_in_every_state(daemon, upstream, signals, workers):
+    """Idle, within a head, within a body, waiting, streaming both ways unread, gone: no crash."""
+    d = daemon(drain_timeout=0.4, workers=workers, pool={"connection_pool_maxsize": 40})
+    d.exit_status = None
+    hold(upstream)
+    flood = b"x" * (1 << 20)
+    upstream.on("flood", lambda ex: (ex.stream_head(), [ex.chunk(flood) for _ in range(64)]))
+    upstream.on("sink", lambda ex: upstream.events[0].wait(30), early=True)
+    post = lambda key, *more: lambda c: c.send(c.head("POST", target(key), [SERVICE, *more]))
+    digest = ("X-Content-Sha256", hashlib.sha256(b"").hexdigest())
+    states = [
+        lambda c: assert_ok(c.request("GET", ECHO, [SERVICE])),
+        lambda c: c.send("GET / HTTP/1.1\r\nHost: "),
+        lambda c: (post("echo", ("Content-Length", "9"))(c), c.send("half")),
+        lambda c: (post("echo", ("Transfer-Encoding", "chunked"))(c), c.send("5\r\nhel")),
+        lambda c: c.begin("GET", target("hold"), [SERVICE]),
+        lambda c: [c.begin("GET", target("hold"), [SERVICE]) for _ in range(3)],
+        lambda c: c.begin("GET", target("flood"), [SERVICE]),
+        lambda c: (post("sink", digest, ("Content-Length", "999999"))(c), c.send(b"x" * 500000)),
+        lambda c: (c.begin("GET", target("hold"), [SERVICE]), c.reset()),
+        lambda c: (c.begin("GET", target("hold"), [SERVICE]), c.sock.shutdown(socket.SHUT_WR)),
+        lambda c: (c.begin("GET", target("flood"), [SERVICE]), c.response_head(), c.reset()),
+    ]
+    clients = [d.client() for _ in range(3 * len(states))]
+    for i, c in enumerate(clients):
+        states[i % len(states)](c)
+    upstream.wait_request("hold", 6)
+    upstream.wait_request("flood", 3)
+    for _ in range(signals):
+        d.signal(signal.SIGTERM)
+    status, took = timed(d.wait)
+    for c in clients:
+        c.close()
+    assert status in (0, 1) and took < seconds(4), (status, d.log)
+    assert "Fatal" not in d.log
 
 
 def test_a_new_request_while_draining(daemon, upstream):

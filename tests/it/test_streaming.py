@@ -8,7 +8,7 @@ import threading
 import pytest
 
 from checks import ECHO, assert_error, assert_ok, target
-from daemon import seconds, timed
+from daemon import instrumented, seconds, timed
 
 SERVICE = ("X-Sigferry-Service", "ecs")
 ONCE = ("X-Sigferry-Auto-Retry", "false")
@@ -60,6 +60,10 @@ def test_the_head_arrives_before_the_body(shared, upstream):
         assert raw.read() == b"body"
 
 
+def assert_flat(before, after, megabytes):
+    assert instrumented() or after - before < megabytes << 20, (before, after)
+
+
 def test_a_slow_reader_costs_no_memory(daemon, upstream):
     """The upstream offers 96 MiB; while the client reads nothing, sending stalls and memory is flat."""
     d = daemon()
@@ -89,7 +93,8 @@ def test_a_slow_reader_costs_no_memory(daemon, upstream):
         c.begin("GET", target("big"), [SERVICE])
         raw = c.response_head()
         assert stalled.wait(seconds(20)), "the upstream was never held back"
-        assert sent[0] < 48 << 20 and d.rss() - before < 8 << 20, (sent, before, d.rss())
+        assert sent[0] < 48 << 20, "the upstream was held back late"
+        assert_flat(before, d.rss(), 8)
         digest, got, peak = hashlib.sha256(), 0, 0
         while data := raw.read(1 << 20):
             digest.update(data)
@@ -97,7 +102,7 @@ def test_a_slow_reader_costs_no_memory(daemon, upstream):
             peak = max(peak, d.rss())
     assert got == len(piece) * pieces
     assert digest.digest() == hashlib.sha256(piece * pieces).digest()
-    assert peak - before < 16 << 20, (before, peak)
+    assert_flat(before, peak, 16)
 
 
 def test_a_stalled_upload_costs_no_memory(daemon, upstream):
@@ -117,7 +122,7 @@ def test_a_stalled_upload_costs_no_memory(daemon, upstream):
         sender.start()
         assert started.wait(seconds(10))
         assert not finished.wait(1.0), "64 MiB were taken while the upstream read nothing"
-        assert d.rss() - before < 12 << 20, (before, d.rss())
+        assert_flat(before, d.rss(), 12)
         go.set()
         assert_ok(c.response())
         sender.join(seconds(10))

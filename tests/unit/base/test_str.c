@@ -78,8 +78,8 @@ START_TEST(list_order_and_unlink)
     list_splice(&other, &head);
     ck_assert(list_empty(&head));
     int n = 0;
-    LIST_FOR(it, &other)
-    n++;
+    LIST_FOR (it, &other)
+        n++;
     ck_assert_int_eq(n, 3);
     ck_assert_ptr_eq(list_pop(&other), &e[1]);
     ck_assert_ptr_eq(list_pop(&other), &e[0]);
