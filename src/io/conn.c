@@ -124,7 +124,6 @@ void conn_reap(struct list *dead)
 static enum conn_io ssl_outcome(struct conn *c, int rc)
 {
     int os = errno, e = SSL_get_error(c->ssl, rc);
-    ERR_clear_error();
     if (e == SSL_ERROR_WANT_READ || e == SSL_ERROR_WANT_WRITE)
         return CONN_AGAIN;
     if (e == SSL_ERROR_SYSCALL)
@@ -153,6 +152,7 @@ enum conn_io conn_send(struct conn *c, const char *p, size_t n, size_t *done)
 {
     *done = 0;
     if (c->via == VIA_SSL) {
+        ERR_clear_error(); /* SSL_get_error looks at what anybody left in the thread's queue */
         int rc = SSL_write_ex(c->ssl, p, n, done);
         return rc == 1 ? CONN_OK : ssl_outcome(c, rc);
     }
@@ -166,6 +166,7 @@ enum conn_io conn_recv(struct conn *c, char *p, size_t n, size_t *done)
     enum conn_io r;
     *done = 0;
     if (c->via == VIA_SSL) {
+        ERR_clear_error();
         int rc = SSL_read_ex(c->ssl, p, n, done);
         return rc == 1 ? CONN_OK : ssl_outcome(c, rc);
     }
@@ -188,8 +189,8 @@ bool conn_sent_in_vain(const struct conn *c, uint64_t n)
     enum { TELLING = 256 * 1024 };
     char byte;
     int unacked = 0;
-    /* A reset that follows the peer's FIN reads as EPIPE; ECONNRESET came without a FIN, from a peer
-     * that may have read the request and not acknowledged it yet. */
+    /* A reset that follows the peer's FIN reads as EPIPE; ECONNRESET came without a FIN, from a
+     * peer that may have read the request and not acknowledged it yet. */
     bool after_fin = c->os_error == 0 || c->os_error == EPIPE;
     return c->via != VIA_CURL && after_fin && n > 0 && n <= TELLING &&
            recv(c->io.fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 0 &&

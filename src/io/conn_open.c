@@ -89,7 +89,10 @@ static curl_socket_t on_open_socket(void *arg, curlsocktype purpose, struct curl
         c->refused_private = true;
         return CURL_SOCKET_BAD;
     }
-    return socket(sa->family, sa->socktype | SOCK_CLOEXEC | SOCK_NONBLOCK, sa->protocol);
+    int fd = socket(sa->family, sa->socktype | SOCK_CLOEXEC | SOCK_NONBLOCK, sa->protocol);
+    if (fd < 0 && errno != EAFNOSUPPORT)
+        c->no_descriptor = true;
+    return fd;
 }
 
 static void sock_ready(struct loop_fd *w, uint32_t events);
@@ -167,7 +170,9 @@ static enum err map_result(const struct conn *c, CURLcode rc)
     case CURLE_OUT_OF_MEMORY:
         return ERR_OVERLOADED;
     default:
-        return c->refused_private || c->refused_own ? ERR_ENDPOINT_NOT_ALLOWED : ERR_CONNECT;
+        return c->refused_private || c->refused_own ? ERR_ENDPOINT_NOT_ALLOWED
+               : c->no_descriptor                   ? ERR_OVERLOADED
+                                                    : ERR_CONNECT;
     }
 }
 

@@ -177,6 +177,8 @@ void up_open_failed(struct up_conn *uc, enum err e, const char *why)
     struct up_req *q = uc->req;
     struct up_host *h = uc->uh;
     uc->req = NULL;
+    if (e == ERR_OVERLOADED)
+        up_flush(h->u); /* what others keep idle is worth less than what is asked for now */
     if (q) {
         q->opening = NULL;
         up_req_fail(q, e, why);
