@@ -36,8 +36,19 @@ static bool putz(struct out *o, const char *z)
     return put(o, z, strlen(z));
 }
 
+/* Characters that hide or reorder the text around them: zero-width ones (U+200B to U+200F,
+ * U+2060 to U+206F, U+FEFF), line separators and bidirectional controls (U+061C, U+2028 to U+202E).
+ */
+static bool disguises(const unsigned char *p)
+{
+    return (p[0] == 0xe2 && p[1] == 0x80 &&
+            ((p[2] >= 0x8b && p[2] <= 0x8f) || (p[2] >= 0xa8 && p[2] <= 0xae))) ||
+           (p[0] == 0xe2 && p[1] == 0x81 && p[2] >= 0xa0 && p[2] <= 0xaf) ||
+           (p[0] == 0xef && p[1] == 0xbb && p[2] == 0xbf) || (p[0] == 0xd8 && p[1] == 0x9c);
+}
+
 /* Length of the well-formed UTF-8 sequence at p that may be shown, else 0. Overlong forms,
- * surrogates and the C1 controls (which terminals obey) are not. */
+ * surrogates, the C1 controls (which terminals obey) and what disguises text are not. */
 static size_t utf8_len(const unsigned char *p, size_t n)
 {
     size_t len = p[0] >= 0xc2 && p[0] <= 0xdf   ? 2
@@ -52,7 +63,7 @@ static size_t utf8_len(const unsigned char *p, size_t n)
     bool bad = (p[0] == 0xc2 && p[1] < 0xa0) || (p[0] == 0xe0 && p[1] < 0xa0) ||
                (p[0] == 0xed && p[1] > 0x9f) || (p[0] == 0xf0 && p[1] < 0x90) ||
                (p[0] == 0xf4 && p[1] > 0x8f);
-    return bad ? 0 : len;
+    return bad || disguises(p) ? 0 : len;
 }
 
 /* Appends what fits, never half an escape or half a character; false when it was cut. */

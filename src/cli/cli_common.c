@@ -175,7 +175,7 @@ int cli_next(struct cli *c, int *exit_code)
     }
 }
 
-static void complain(const struct cli *c, const char *fmt, va_list ap)
+static void PRINTF_LIKE(2, 0) complain(const struct cli *c, const char *fmt, va_list ap)
 {
     fprintf(stderr, "sigferry %s: ", c->command);
     vfprintf(stderr, fmt, ap);

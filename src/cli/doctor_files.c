@@ -33,7 +33,7 @@ static const char *fault(const struct stat *st, enum kind kind, const char **cur
     *cure = "name a regular file";
     if (!S_ISREG(st->st_mode))
         return "not a regular file";
-    *cure = "chown it to the proxy's user or root";
+    *cure = "chown it to the proxy's user or root, and run this as that user";
     if (kind != GIVEN && st->st_uid != 0 && st->st_uid != geteuid())
         return "it belongs to another user";
     *cure = "chmod 600 it";

@@ -5,13 +5,17 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include <errno.h>
+#include <limits.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
 
-#define ASLEEP_NS (30 * NS_PER_SEC) /* a poll lasts a second at most */
+#define DRAIN_GRACE_NS (50 * NS_PER_MS)
+#define JUMP_S         30
+#define ASLEEP_NS      (30 * NS_PER_SEC) /* a poll lasts a second at most */
 
 /* ---- what the configuration means to each part ---- */
 
@@ -54,13 +58,36 @@ bool worker_check(const struct conf *c, char *msg, size_t msgsize)
     return ctx != NULL;
 }
 
+/* Clients this worker has descriptors for: accepting more would only starve the upstream side, and
+ * nobody could be told so. An upstream connection takes three (libcurl has a socket pair of its own
+ * for each); a part is left for files, look-ups and the daemon itself. */
+static unsigned client_room(const struct conf *c, unsigned nworkers)
+{
+    enum { OURS = 24, OURS_PER_WORKER = 8, PER_UPSTREAM = 3 };
+    unsigned wanted = share(c->limits.max_connections, nworkers);
+    struct up_options uo = up_options_of(c, nworkers);
+    struct rlimit r;
+    if (getrlimit(RLIMIT_NOFILE, &r) != 0 || r.rlim_cur > INT_MAX)
+        return wanted;
+    uint64_t ours = OURS + OURS_PER_WORKER * nworkers;
+    uint64_t left = r.rlim_cur > ours ? (r.rlim_cur - ours) / nworkers : 0;
+    uint64_t pools = (uint64_t)PER_UPSTREAM * uo.per_host * uo.num_pools;
+    uint64_t room = left > pools && left - pools > left / 4 ? left - pools : left / 4;
+    return room >= wanted ? wanted : room ? (unsigned)room : 1;
+}
+
 static struct front_options front_options_of(struct worker *w, const struct conf *c)
 {
+    unsigned wanted = share(c->limits.max_connections, w->o.nworkers);
+    unsigned room = client_room(c, w->o.nworkers);
+    if (room < wanted && w->o.index == 0)
+        log_msg(LOG_WARN,
+                "limits.max_connections is held to %u: the descriptor limit allows no more",
+                room * w->o.nworkers);
     return (struct front_options){.loop = &w->loop,
                                   .ops = &proxy_front_ops,
                                   .owner = w->proxy,
-                                  .max_connections =
-                                      share(c->limits.max_connections, w->o.nworkers),
+                                  .max_connections = room,
                                   .max_header = (size_t)c->limits.max_header,
                                   .max_body = c->limits.max_body,
                                   .idle_timeout_ns = c->timeouts.client_idle_ns,
@@ -83,6 +110,7 @@ static void reload_task(struct loop_task *t)
     w->o.rules = w->new_rules;
     struct front_options fo = front_options_of(w, c);
     front_configure(w->front, &fo);
+    worker_accept_rest(w);
     worker_doors_close(w);
     if (!worker_doors_open(w, w->new_doors, w->new_ndoors))
         log_msg(LOG_ERROR, "reload: worker %u does not serve every listener", w->o.index);
@@ -92,9 +120,11 @@ static void reload_task(struct loop_task *t)
 static void drain_task(struct loop_task *t)
 {
     struct worker *w = CONTAINER_OF(t, struct worker, task);
-    worker_doors_close(w);
     front_drain(w->front);
+    worker_accept_rest(w);
+    worker_doors_close(w);
     w->phase = DRAINING;
+    w->drained_ns = clock_ns();
     sem_post(&w->taken);
 }
 
@@ -103,9 +133,9 @@ static bool post(struct worker *w, void (*run)(struct loop_task *))
     struct timespec until;
     w->task.run = run;
     loop_post(&w->loop, &w->task);
-    clock_gettime(CLOCK_REALTIME, &until);
+    clock_gettime(CLOCK_MONOTONIC, &until); /* the wall clock may jump */
     until.tv_sec += 10;
-    while (sem_timedwait(&w->taken, &until) != 0)
+    while (sem_clockwait(&w->taken, CLOCK_MONOTONIC, &until) != 0)
         if (errno != EINTR)
             return false;
     return true;
@@ -176,8 +206,12 @@ static void turn(struct worker *w)
 {
     uint64_t before = clock_ns();
     loop_poll(&w->loop, earliest(w));
-    if (clock_ns() - before > ASLEEP_NS)
-        up_flush(w->up); /* stopped or suspended meanwhile: nobody kept those connections */
+    /* The monotonic clock goes on while the process is stopped, the wall clock also while the
+     * machine is suspended. Nobody kept idle connections over either. */
+    int64_t ahead_s = clock_wall_s() - (int64_t)(clock_ns() / NS_PER_SEC);
+    if (clock_ns() - before > ASLEEP_NS || llabs(ahead_s - w->ahead_s) > JUMP_S)
+        up_flush(w->up);
+    w->ahead_s = ahead_s;
     worker_accept(w);
     up_run(w->up);
     proxy_credentials(w->proxy);
@@ -195,12 +229,19 @@ static void turn(struct worker *w)
              (int64_t)proxy_buffered(w->proxy) - stat_get(w->stat, STAT_BUFFERED_BYTES));
 }
 
+/* What was on its way when the doors closed has been heard. */
+static bool drained(struct worker *w)
+{
+    uint64_t until = w->drained_ns + DRAIN_GRACE_NS;
+    return clock_ns() >= until || !timer_set(&w->loop.timers, &w->accept_pause, until);
+}
+
 static void *run(void *arg)
 {
     struct worker *w = arg;
     while (!atomic_load_explicit(&w->stop, memory_order_relaxed)) {
         turn(w);
-        if (w->phase == DRAINING && proxy_inflight(w->proxy) == 0)
+        if (w->phase == DRAINING && proxy_inflight(w->proxy) == 0 && drained(w))
             break;
     }
     worker_doors_close(w);

@@ -49,7 +49,7 @@ static void arrive(struct loop_task *t)
     struct handover *h = CONTAINER_OF(t, struct handover, task);
     struct worker *w = h->to;
     atomic_fetch_sub(&w->coming, 1);
-    if (!w->front || w->phase != RUNNING)
+    if (!w->front)
         close(h->fd); /* it ends: the client connects anew, elsewhere */
     else if (!front_accept(w->front, h->fd, &h->peer, &h->sa, h->salen, h->tag))
         log_msg(LOG_WARN, "worker %u has no room for a connection", w->o.index);
@@ -95,7 +95,8 @@ static bool place(struct worker *w, const struct handover *h)
     return true;
 }
 
-static void door_accept(struct worker_door *d)
+/* false when there is nobody left, or no room. */
+static bool door_accept(struct worker_door *d)
 {
     struct worker *w = d->worker;
     for (int i = 0; i < ACCEPT_BATCH; i++) {
@@ -107,11 +108,21 @@ static void door_accept(struct worker_door *d)
                 log_msg(LOG_WARN, "accept on %s: %s", d->door->sock->name, strerror(errno));
                 doors_pause(w);
             }
-            return;
+            return false;
         }
         stat_add(w->stat, STAT_ACCEPTED, 1);
         if (!place(w, &h))
-            return; /* full: who leaves makes room in the next turn */
+            return false; /* full: who leaves makes room in the next turn */
+    }
+    return true;
+}
+
+void worker_accept_rest(struct worker *w)
+{
+    LIST_FOR (l, &w->doors) {
+        struct worker_door *d = CONTAINER_OF(l, struct worker_door, link);
+        for (int batches = 0; batches < 64 && door_accept(d);)
+            batches++;
     }
 }
 
@@ -126,7 +137,7 @@ void worker_accept(struct worker *w)
         next = l->next;
         if (d->ready) {
             d->ready = false;
-            door_accept(d);
+            (void)!door_accept(d);
         }
     }
 }

@@ -33,6 +33,8 @@ struct worker {
     struct timer accept_pause, pools_timer;
     enum worker_phase phase;
     bool more, knocked;
+    int64_t ahead_s;         /* the wall clock before the monotonic one, in the last turn */
+    uint64_t drained_ns;     /* since when it drains */
     _Atomic unsigned conns;  /* as of the last turn, for whoever chooses a worker */
     _Atomic unsigned coming; /* handed over, not taken yet */
     /* one message at a time */
@@ -54,6 +56,8 @@ NODISCARD bool worker_doors_open(struct worker *w, struct door *const *doors, si
 void worker_doors_close(struct worker *w);
 /* Accepts where somebody knocked in this turn's poll. */
 void worker_accept(struct worker *w);
+/* Before doors close: takes who connected already, so that nobody of them is cut off unheard. */
+void worker_accept_rest(struct worker *w);
 /* For the timer accept_pause: descriptors may be had again. */
 void worker_accept_again(struct timer *t);
 

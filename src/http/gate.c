@@ -55,6 +55,10 @@ static enum err check_request_line(const struct gate_head *head, struct err_deta
                        "OPTIONS",
                        quoted(head->method), head->method.p);
     }
+    if (str_eq(head->target, STR("*")) && str_eq(head->method, STR("OPTIONS")))
+        return err_set(
+            why, ERR_METHOD_NOT_ALLOWED,
+            "OPTIONS * asks about the proxy itself, which has nothing to tell; name a path");
     if (head->target.n > GATE_MAX_TARGET)
         return err_set(why, ERR_URI_TOO_LONG,
                        "the request target has %zu bytes, at most %d are served; send the "

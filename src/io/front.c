@@ -116,7 +116,7 @@ static void phases_expire(struct timer *t)
                 send_raw_error(c->watch.fd, ERR_CLIENT_TIMEOUT, "Request Timeout",
                                "the request head did not arrive in time");
             if (p == PHASE_WRITE && !takes_nothing(c)) {
-                phase_wait(c, p);
+                phase_wait(c, PHASE_WRITE);
                 next = c->deadline_ns < next ? c->deadline_ns : next;
                 continue;
             }
@@ -160,6 +160,8 @@ static void conn_ready(struct loop_fd *w, uint32_t events)
     }
     if ((events & EPOLLIN) && c->phase == PHASE_IDLE)
         front_phase_set(c, PHASE_HEAD);
+    else if (events & EPOLLIN)
+        c->early = true;
 }
 
 static void on_connection(void *cls, struct MHD_Connection *mc, void **socket_context,
@@ -197,15 +199,23 @@ static size_t keep_escapes(void *cls, struct MHD_Connection *mc, char *s)
     return strlen(s); /* the target is canonicalised by uri.c, from the raw bytes */
 }
 
-static void mhd_log(void *cls, const char *fmt, va_list ap)
+static void PRINTF_LIKE(2, 0) mhd_log(void *cls, const char *fmt, va_list ap)
 {
     (void)cls;
     char line[512];
-    int n = vsnprintf(line, sizeof line, fmt, ap); /* NOLINT: the library's own format */
+    int n = vsnprintf(line, sizeof line, fmt, ap);
     while (n > 0 && (size_t)n < sizeof line && (line[n - 1] == '\n' || line[n - 1] == '\r'))
         line[--n] = '\0';
     log_msg(LOG_DEBUG, "libmicrohttpd: %s", line);
 }
+
+/* 0.9.75 refuses blanks in field names at -1 only; the Host rules are the gate's. From 1.0 on the
+ * library has a strict parser of its own, at its level for public servers. */
+#if MHD_VERSION >= 0x01000000
+#define STRICT_OPTION MHD_OPTION_CLIENT_DISCIPLINE_LVL, 1
+#else
+#define STRICT_OPTION MHD_OPTION_STRICT_FOR_CLIENT, -1
+#endif
 
 static struct MHD_Daemon *start_mhd(struct front *f)
 {
@@ -226,8 +236,7 @@ static struct MHD_Daemon *start_mhd(struct front *f)
     return MHD_start_daemon(
         flags, 0, NULL, NULL, front_on_request, f, MHD_OPTION_EXTERNAL_LOGGER, mhd_log,
         NULL, /* has to be the first option */
-        /* 0.9.75 refuses blanks in field names at -1 only; the Host rules are the gate's. */
-        MHD_OPTION_STRICT_FOR_CLIENT, -1, MHD_OPTION_CONNECTION_MEMORY_LIMIT, f->o.max_header,
+        STRICT_OPTION, MHD_OPTION_CONNECTION_MEMORY_LIMIT, f->o.max_header,
         MHD_OPTION_CONNECTION_LIMIT, f->o.max_connections + 16, MHD_OPTION_CONNECTION_TIMEOUT,
         backstop, MHD_OPTION_NOTIFY_CONNECTION, on_connection, f, MHD_OPTION_NOTIFY_COMPLETED,
         front_on_completed, f, MHD_OPTION_URI_LOG_CALLBACK, front_on_target, f,
@@ -243,6 +252,7 @@ struct front *front_new(const struct front_options *o, char *msg, size_t msgsize
     }
     f->o = *o;
     f->mhd_max_connections = o->max_connections;
+    f->in_place = strcmp(MHD_get_version(), "0.9.75") == 0;
     for (int p = 0; p < PHASE_COUNT; p++)
         list_init(&f->phase[p]);
     list_init(&f->poked);
@@ -260,7 +270,7 @@ struct front *front_new(const struct front_options *o, char *msg, size_t msgsize
         return NULL;
     }
     f->mhd_fd.fd = info->epoll_fd;
-    if (!loop_add(o->loop, &f->mhd_fd, EPOLLIN)) {
+    if (!loop_add(o->loop, &f->mhd_fd, EPOLLIN | EPOLLET)) {
         snprintf(msg, msgsize, "epoll_ctl: errno %d", errno);
         f->mhd_fd.fd = -1;
         front_free(f);
@@ -351,14 +361,33 @@ bool front_accept(struct front *f, int fd, const struct peer *peer, const void *
     return true;
 }
 
+static void run(struct front *f)
+{
+    f->more = false;
+    f->runs++;
+    if (MHD_run(f->mhd) != MHD_YES)
+        log_msg(LOG_ERROR, "libmicrohttpd: MHD_run failed");
+}
+
+/* libmicrohttpd has something to do that no event announces. */
+static bool busy(const struct front *f)
+{
+    MHD_UNSIGNED_LONG_LONG ms;
+    return MHD_get_timeout(f->mhd, &ms) == MHD_YES && ms == 0;
+}
+
 void front_run(struct front *f)
 {
     struct list *l;
     while ((l = list_pop(&f->poked)))
         front_req_poked(CONTAINER_OF(l, struct front_req, link));
+    unsigned held = f->nheld;
     f->pending = false;
-    if (MHD_run(f->mhd) != MHD_YES)
-        log_msg(LOG_ERROR, "libmicrohttpd: MHD_run failed");
+    run(f);
+    /* An answer given to a held connection is written by the run after. */
+    if (f->nheld < held && busy(f))
+        run(f);
+    f->hold_until_ns = clock_ns() + (list_empty(&f->phase[PHASE_HEAD]) ? FRONT_HOLD_NS : NS_PER_MS);
 }
 
 bool front_pending(const struct front *f)
@@ -373,6 +402,8 @@ uint64_t front_deadline(struct front *f)
     MHD_UNSIGNED_LONG_LONG ms;
     if (MHD_get_timeout(f->mhd, &ms) != MHD_YES)
         return UINT64_MAX;
+    if (ms == 0 && f->nheld && !f->more)
+        return f->hold_until_ns; /* what it has to do is to ask for answers that are not there */
     return ms == 0 ? 0 : clock_ns() + (uint64_t)ms * NS_PER_MS;
 }
 
@@ -393,7 +424,10 @@ void front_drain(struct front *f)
     struct list *next;
     for (struct list *l = f->phase[PHASE_IDLE].next; l != &f->phase[PHASE_IDLE]; l = next) {
         next = l->next;
-        front_conn_giveup(CONTAINER_OF(l, struct front_conn, link));
+        struct front_conn *c = CONTAINER_OF(l, struct front_conn, link);
+        char byte;
+        if (recv(c->watch.fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) <= 0)
+            front_conn_giveup(c); /* else its next request is here and gets an answer */
     }
 }
 

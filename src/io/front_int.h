@@ -21,6 +21,10 @@ enum front_phase {
 };
 
 enum { FRONT_DISCARD_MAX = 1 << 20, FRONT_EARLY_BODY_MAX = 256 * 1024 };
+/* An answer expected within this time, and within so many runs of libmicrohttpd, is waited for
+ * without suspending (front_req.c, wait). */
+#define FRONT_HOLD_NS (20 * NS_PER_MS)
+enum { FRONT_HOLD_RUNS = 16, FRONT_HELD_MAX = 1024 };
 
 struct front_conn {
     struct front *f;
@@ -33,6 +37,7 @@ struct front_conn {
     enum front_phase phase;
     unsigned still; /* WRITE: how often in a row the client had taken nothing */
     int untaken;    /* WRITE: bytes it had not taken at the last look; -1 before the first */
+    bool early;     /* bytes came that are not of the request being served */
     bool gone;      /* the peer left or we gave up: the connection ends at the next run */
     bool lingering; /* the answer was written past libmicrohttpd */
     bool own_reads; /* lingering with the connection suspended: we drain the descriptor */
@@ -51,7 +56,11 @@ struct front_req {
     struct gate_head head;
     struct gate_verdict verdict;
     size_t discarded;
-    bool opened, suspended, body_done, refused, poked, odd_framing;
+    uint64_t asked_ns; /* when its answer was asked for first; 0 when nobody waits for it */
+    uint64_t asked_run;
+    bool opened, suspended, held, body_done, refused, poked, odd_framing;
+    uintptr_t next_at; /* where libmicrohttpd's buffer must go on with the next field */
+    bool odd_layout;
     struct hdr store[GATE_MAX_HEADERS + 1];
 };
 
@@ -60,6 +69,13 @@ struct front {
     struct MHD_Daemon *mhd;
     struct loop_fd mhd_fd;
     bool pending, draining;
+    bool in_place;             /* libmicrohttpd is one whose buffer tells what stood in a head */
+    bool more;                 /* the last run may have left bytes to read or to write */
+    unsigned nheld;            /* requests that wait without being suspended */
+    uint64_t runs;             /* of libmicrohttpd */
+    uint64_t wait_ns;          /* how long answers take, a moving average times 16 */
+    uint64_t wait_runs;        /* the same in runs */
+    uint64_t hold_until_ns;    /* with nheld: when the next run is due */
     unsigned nconns, nleaving; /* leaving: given up, libmicrohttpd has yet to let go */
     unsigned mhd_max_connections;
     struct timer timer;

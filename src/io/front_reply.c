@@ -16,6 +16,7 @@ static ssize_t pull(void *cls, uint64_t pos, char *p, size_t n)
         return MHD_CONTENT_READER_END_WITH_ERROR;
     long got = fr->f->o.ops->pull(fr->user, p, n);
     if (got > 0) {
+        fr->f->more = true;
         front_phase_set(fr->c, PHASE_WRITE);
         return (ssize_t)got;
     }
@@ -96,6 +97,7 @@ enum MHD_Result front_queue_reply(struct front_req *fr, const struct front_reply
     for (size_t i = 0; i < r->nhdrs; i++)
         add_header(resp, &r->hdrs[i]);
     front_phase_set(fr->c, PHASE_WRITE);
+    fr->f->more = true;
     enum MHD_Result ok = MHD_queue_response(fr->c->mc, r->status, resp);
     MHD_destroy_response(resp);
     return ok;

@@ -22,18 +22,95 @@ void *front_on_target(void *cls, const char *uri, struct MHD_Connection *mc)
     fr->c = info ? info->socket_context : NULL;
     fr->user = NULL;
     fr->discarded = 0;
-    fr->opened = fr->suspended = fr->body_done = fr->refused = fr->poked = fr->odd_framing = false;
+    fr->asked_ns = 0;
+    fr->opened = fr->suspended = fr->held = false;
+    fr->body_done = fr->refused = fr->poked = fr->odd_framing = false;
     list_init(&fr->link);
     buf_putz(&fr->target, uri ? uri : "");
-    if (fr->c)
+    if (fr->c) {
         fr->c->req = fr;
+        f->more = f->more || fr->c->phase != PHASE_HEAD; /* one of several that came together */
+    }
     return fr;
+}
+
+/* Nobody waits for this answer any more. */
+static void unhold(struct front_req *fr)
+{
+    fr->f->nheld -= fr->held;
+    fr->held = false;
+}
+
+/* The answer is there: how long did it take? */
+static void note_wait(struct front_req *fr)
+{
+    struct front *f = fr->f;
+    if (!fr->asked_ns)
+        return;
+    f->wait_ns += clock_ns() - fr->asked_ns - f->wait_ns / 16;
+    f->wait_runs += f->runs - fr->asked_run - f->wait_runs / 16;
+    fr->asked_ns = 0;
+}
+
+/* No answer yet. To suspend takes a connection out of libmicrohttpd's epoll set and to resume puts
+ * it back, after a read in vain: more than half a dozen turns' worth of asking. A connection that
+ * isn't suspended is asked again in each run, and makes libmicrohttpd say that it has work to do
+ * (front_deadline knows better). So that is done for a moment only, while answers come fast. */
+static void wait(struct front_req *fr, struct MHD_Connection *mc)
+{
+    struct front *f = fr->f;
+    uint64_t now = clock_ns();
+    if (!fr->asked_ns) {
+        fr->asked_ns = now;
+        fr->asked_run = f->runs;
+    }
+    bool fast = f->wait_ns / 16 < FRONT_HOLD_NS && f->wait_runs / 16 < FRONT_HOLD_RUNS;
+    bool soon = now - fr->asked_ns < FRONT_HOLD_NS && f->runs - fr->asked_run < 4 * FRONT_HOLD_RUNS;
+    if (fast && soon && (fr->held || f->nheld < FRONT_HELD_MAX)) {
+        f->nheld += !fr->held;
+        fr->held = true;
+        return;
+    }
+    unhold(fr);
+    fr->suspended = true;
+    MHD_suspend_connection(mc);
 }
 
 static void req_free(struct front_req *fr)
 {
+    unhold(fr);
     list_unlink(&fr->link);
     list_push(&fr->f->free_reqs, &fr->link);
+}
+
+/* libmicrohttpd 0.9.75 takes bare line feeds, folded lines, NULs, repeated blanks and fields
+ * without a name, and says nothing of it. But it cuts a head up in place, with a NUL for each byte
+ * that ends something: where its strings lie shows what stood between them. Later versions refuse
+ * all that by themselves (front.c). */
+static void layout_begin(struct front_req *fr, const char *method, const char *url,
+                         const char *version)
+{
+    fr->next_at = (uintptr_t)version + fr->head.version.n + 2;
+    fr->odd_layout = (uintptr_t)method + fr->head.method.n + 1 != (uintptr_t)url ||
+                     (uintptr_t)url + fr->target.n + 1 != (uintptr_t)version;
+}
+
+static void layout_field(struct front_req *fr, const char *name, size_t nlen, const char *value,
+                         size_t vlen)
+{
+    bool odd = (uintptr_t)name != fr->next_at || (uintptr_t)value <= (uintptr_t)name + nlen;
+    for (const char *p = name + nlen + 1; !odd && p < value; p++)
+        odd = *p != ' ' && *p != '\t'; /* blanks after the colon are the only freedom */
+    fr->odd_layout = fr->odd_layout || odd;
+    fr->next_at = (uintptr_t)value + vlen + 2;
+}
+
+static bool layout_is_odd(const struct front_req *fr, struct MHD_Connection *mc, const char *method)
+{
+    const union MHD_ConnectionInfo *info =
+        MHD_get_connection_info(mc, MHD_CONNECTION_INFO_REQUEST_HEADER_SIZE);
+    return fr->f->in_place &&
+           (fr->odd_layout || !info || (uintptr_t)method + info->header_size != fr->next_at + 2);
 }
 
 static enum MHD_Result add_field(void *cls, enum MHD_ValueKind kind, const char *name, size_t nlen,
@@ -42,6 +119,7 @@ static enum MHD_Result add_field(void *cls, enum MHD_ValueKind kind, const char 
     (void)kind;
     struct front_req *fr = cls;
     struct str v = str_n(value ? value : "", vlen), trimmed = str_trim(v);
+    layout_field(fr, name, nlen, v.p, vlen);
     /* libmicrohttpd takes "chunked " for a body that lasts until the end of the connection. */
     if (v.n != trimmed.n && str_ieq(str_n(name, nlen), STR("Transfer-Encoding")))
         fr->odd_framing = true;
@@ -59,7 +137,7 @@ static enum MHD_Result linger_suspended(struct front_req *fr, struct MHD_Connect
     return MHD_YES;
 }
 
-static enum MHD_Result first_call(struct front_req *fr, struct MHD_Connection *mc,
+static enum MHD_Result first_call(struct front_req *fr, struct MHD_Connection *mc, const char *url,
                                   const char *method, const char *version)
 {
     struct front *f = fr->f;
@@ -73,19 +151,27 @@ static enum MHD_Result first_call(struct front_req *fr, struct MHD_Connection *m
                                   .version = str_of(version),
                                   .hdrs = {fr->store, 0, ARRAY_LEN(fr->store)}};
     fr->verdict = (struct gate_verdict){0};
+    layout_begin(fr, method, url, version);
     MHD_get_connection_values_n(mc, MHD_HEADER_KIND, add_field, fr);
     enum err gate = gate_check(&fr->head, f->o.max_body, &fr->verdict, &why);
+    if (gate == ERR_OK && layout_is_odd(fr, mc, method)) {
+        gate = err_set(&why, ERR_INVALID_REQUEST,
+                       "the request head holds NULs, bare line feeds, folded lines, fields without "
+                       "a name or more blanks than its syntax has");
+        fr->verdict.must_close = true;
+    }
     if (gate == ERR_OK && fr->odd_framing) {
         gate = err_set(&why, ERR_INVALID_REQUEST, "blanks after the value of Transfer-Encoding");
         fr->verdict.must_close = true;
     }
     enum front_next next =
         f->o.ops->open(f->o.owner, fr, &fr->head, &fr->verdict, gate, &why, &fr->user);
+    bool body = fr->verdict.framing == GATE_CHUNKED ||
+                (fr->verdict.framing == GATE_LENGTH && fr->verdict.length > 0);
+    f->more = f->more || body;
     if (next == FRONT_READ)
         return MHD_YES;
     fr->refused = true;
-    bool body = fr->verdict.framing == GATE_CHUNKED ||
-                (fr->verdict.framing == GATE_LENGTH && fr->verdict.length > 0);
     struct front_reply r = {0};
     bool early = gate != ERR_OK || fr->verdict.must_close || fr->verdict.expect_continue ||
                  (fr->verdict.framing == GATE_LENGTH && fr->verdict.length > FRONT_DISCARD_MAX);
@@ -119,6 +205,7 @@ static enum MHD_Result discard_some(struct front_req *fr, size_t *size)
 static enum MHD_Result body_call(struct front_req *fr, struct MHD_Connection *mc, const char *data,
                                  size_t *size)
 {
+    fr->f->more = true;
     if (fr->refused)
         return discard_some(fr, size);
     size_t took = fr->f->o.ops->body(fr->user, data, *size);
@@ -140,26 +227,29 @@ static enum MHD_Result final_call(struct front_req *fr, struct MHD_Connection *m
         return MHD_NO;
     if (!fr->body_done) {
         fr->body_done = true;
+        fr->c->early = false; /* what came until now is read */
         if (!fr->refused)
             fr->f->o.ops->body_end(fr->user);
     }
-    if (fr->f->o.ops->reply(fr->user, &r))
-        return front_queue_reply(fr, &r);
-    fr->suspended = true;
-    MHD_suspend_connection(mc);
-    return MHD_YES;
+    if (!fr->f->o.ops->reply(fr->user, &r)) {
+        wait(fr, mc);
+        return MHD_YES;
+    }
+    note_wait(fr);
+    unhold(fr);
+    return front_queue_reply(fr, &r);
 }
 
 enum MHD_Result front_on_request(void *cls, struct MHD_Connection *mc, const char *url,
                                  const char *method, const char *version, const char *data,
                                  size_t *size, void **con_cls)
 {
-    (void)cls, (void)url;
+    (void)cls;
     struct front_req *fr = *con_cls;
     if (!fr || !fr->c || fr->c->gone)
         return MHD_NO;
     if (!fr->opened)
-        return first_call(fr, mc, method, version);
+        return first_call(fr, mc, url, method, version);
     if (*size)
         return body_call(fr, mc, data, size);
     return final_call(fr, mc);
@@ -176,6 +266,8 @@ void front_on_completed(void *cls, struct MHD_Connection *mc, void **con_cls,
     if (fr->c) {
         bool ok = toe == MHD_REQUEST_TERMINATED_COMPLETED_OK;
         fr->c->req = NULL;
+        fr->f->more = fr->f->more || fr->c->early;
+        fr->c->early = false;
         if (fr->opened && fr->user)
             fr->f->o.ops->gone(fr->user, ok || fr->c->lingering);
         if (!fr->c->gone && !fr->c->lingering)
@@ -212,6 +304,8 @@ bool front_req_out_of_patience(struct front_req *fr)
 void front_resume(struct front_req *fr)
 {
     struct front *f = fr->f;
+    if (fr->held)
+        f->pending = true; /* the run asks for it */
     if (fr->suspended && !fr->c->own_reads) {
         fr->suspended = false;
         if (fr->c->phase == PHASE_NONE && fr->body_done)

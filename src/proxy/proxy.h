@@ -62,7 +62,7 @@ bool proxy_dirty(const struct proxy *p); /* settle has something to do */
 
 /* Requests being served. */
 unsigned proxy_inflight(const struct proxy *p);
-/* Bytes of request bodies held in memory. */
+/* Bytes of bodies, of requests and of answers, held in memory. */
 size_t proxy_buffered(const struct proxy *p);
 /* The drain limit has passed: ends every request at once. */
 void proxy_abort_all(struct proxy *p);

@@ -60,6 +60,13 @@ void xfer_sane(const struct xfer *x)
     (void)x;
 }
 
+void xfer_count(struct xfer *x)
+{
+    size_t now = spool_mem(&x->body) + x->window.n + x->queue.n;
+    x->px->buffered += now - x->buffered;
+    x->buffered = now;
+}
+
 static double random_unit(struct proxy *p)
 {
     /* xorshift64*: jitter needs no more */
@@ -78,6 +85,7 @@ static struct str body_view(struct up_req *q, uint64_t offset, char *scratch, si
     size_t skip = (size_t)(offset - x->window_base);
     if (skip) {
         buf_shift(&x->window, skip);
+        xfer_count(x);
         x->window_base = offset;
         if (x->front_held) {
             x->front_held = false;
@@ -114,6 +122,7 @@ static enum err launch(struct xfer *x)
     x->held = false;
     buf_reset(&x->queue);
     x->queue_off = 0;
+    xfer_count(x);
     if (x->attempts == 1)
         budget_request(x->px->budget, r->host, x->attempt_ns);
     enum err e = up_start(x->px->o.up, q);

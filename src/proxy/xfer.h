@@ -83,7 +83,7 @@ struct xfer {
     struct policy_form form; /* with look_into_form */
     bool look_into_form, rated;
     uint64_t not_before_ns; /* the rate limit's wait */
-    size_t buffered;        /* counted in px->buffered */
+    size_t buffered;        /* of body, window and queue, as counted in px->buffered */
 
     /* the upstream's side */
     struct up_req up;
@@ -149,6 +149,9 @@ NODISCARD bool xfer_again(struct xfer *x, uint64_t delay_ns);
 void xfer_give_up(struct xfer *x);
 /* To WAIT, until the credentials change. */
 void xfer_wait_credential(struct xfer *x);
+
+/* Its bytes in memory changed: they count against limits.buffered_total. */
+void xfer_count(struct xfer *x);
 
 /* xfer_front.c */
 void xfer_put(struct xfer *x);

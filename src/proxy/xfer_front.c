@@ -238,9 +238,8 @@ static size_t on_body(void *user, const char *p, size_t n)
         x->hashing = true;
         if (e == ERR_OK)
             e = digest_update(x->hash, p, n) ? spool_write(&x->body, p, n) : ERR_INTERNAL;
-        x->px->buffered += spool_mem(&x->body) - x->buffered;
-        x->buffered = spool_mem(&x->body);
     }
+    xfer_count(x);
     if (x->look_into_form)
         policy_form_feed(&x->form, p, took);
     x->bytes_in += took;
@@ -326,6 +325,11 @@ static long on_pull(void *user, char *p, size_t n)
     memcpy(p, x->queue.p + x->queue_off, n);
     x->queue_off += n;
     x->bytes_out += n;
+    if (n == have) {
+        buf_reset(&x->queue);
+        x->queue_off = 0;
+        xfer_count(x);
+    }
     if (x->paused && have - n < XFER_QUEUE_LOW) {
         x->paused = false;
         xfer_mark(x, WANT_UNPAUSE);

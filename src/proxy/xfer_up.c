@@ -79,6 +79,7 @@ static bool on_data(struct up_req *q, struct str bytes)
             xfer_fail(x, ERR_OVERLOADED, NULL);
         return false;
     }
+    xfer_count(x);
     if (x->held) {
         if (x->queue.n > XFER_HOLD_MAX)
             release_held(x);

@@ -75,8 +75,7 @@ static bool matches(const struct slot *s, const struct signkey_id *id)
 
 static struct slot *find(struct signkey_cache *c, const struct signkey_id *id)
 {
-    LIST_FOR(l, &c->used)
-    {
+    LIST_FOR (l, &c->used) {
         if (!matches(slot_of(l), id))
             continue;
         struct slot *s = slot_of(l);

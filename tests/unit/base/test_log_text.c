@@ -61,6 +61,15 @@ START_TEST(only_valid_utf8_stays)
     ck_assert_str_eq(text_of(STR("\xf5\x80\x80\x80")), TIME_TEXT "\"\\xf5\\x80\\x80\\x80\"");
     ck_assert_str_eq(text_of(STR("\xe7\x81")), TIME_TEXT "\"\\xe7\\x81\"");
     ck_assert_str_eq(text_of(STR("\xc2\x9b")), TIME_TEXT "\"\\xc2\\x9b\"");
+    /* U+202E turns the rest of a line around, U+200B hides, U+FEFF and U+061C as well */
+    ck_assert_str_eq(text_of(STR("a\xe2\x80\xae"
+                                 "b")),
+                     TIME_TEXT "\"a\\xe2\\x80\\xaeb\"");
+    ck_assert_str_eq(text_of(STR("\xe2\x80\x8b")), TIME_TEXT "\"\\xe2\\x80\\x8b\"");
+    ck_assert_str_eq(text_of(STR("\xe2\x81\xa6")), TIME_TEXT "\"\\xe2\\x81\\xa6\"");
+    ck_assert_str_eq(text_of(STR("\xef\xbb\xbf\xd8\x9c")),
+                     TIME_TEXT "\"\\xef\\xbb\\xbf\\xd8\\x9c\"");
+    ck_assert_str_eq(text_of(STR("\xe2\x80\xa6")), TIME_TEXT "\"\xe2\x80\xa6\"");
     ck_assert_str_eq(json_of(STR("\xff")), TIME_JSON "\"\\u00ff\"}");
 }
 END_TEST

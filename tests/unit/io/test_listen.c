@@ -120,6 +120,47 @@ START_TEST(literal_addresses_open_just_themselves)
 }
 END_TEST
 
+static bool own_v4(const char *ip, unsigned port)
+{
+    struct sockaddr_in sa = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port)};
+    ck_assert_int_eq(inet_pton(AF_INET, ip, &sa.sin_addr), 1);
+    return listen_is_own((struct sockaddr *)&sa);
+}
+
+static bool own_v6(const char *ip, unsigned port)
+{
+    struct sockaddr_in6 sa = {.sin6_family = AF_INET6, .sin6_port = htons((uint16_t)port)};
+    ck_assert_int_eq(inet_pton(AF_INET6, ip, &sa.sin6_addr), 1);
+    return listen_is_own((struct sockaddr *)&sa);
+}
+
+START_TEST(which_addresses_lead_back_here)
+{
+    ck_assert(open_at("127.0.0.1:0"));
+    unsigned port = set.v[0].port;
+    ck_assert(own_v4("127.0.0.1", port));
+    ck_assert(own_v6("::ffff:127.0.0.1", port));
+    ck_assert(own_v4("0.0.0.0", port)); /* who connects there gets to 127.0.0.1 */
+    ck_assert(own_v6("::", port));
+    ck_assert(!own_v4("127.0.0.1", port ^ 1));
+    ck_assert(!own_v4("127.0.0.2", port));
+    ck_assert(!own_v4("192.0.2.1", port));
+    ck_assert(!own_v6("::1", port));
+    struct sockaddr_un sun = {.sun_family = AF_UNIX};
+    ck_assert(!listen_is_own((struct sockaddr *)&sun));
+    listen_close(&set);
+    ck_assert(!own_v4("127.0.0.1", port));
+
+    struct listen_spec all = {.address = "0.0.0.0:0", .allow_remote = true};
+    ck_assert(listen_open(&all, &set, msg, sizeof msg));
+    port = set.v[0].port;
+    ck_assert(own_v4("127.0.0.1", port));
+    ck_assert(own_v4("127.9.9.9", port));
+    ck_assert(own_v4("0.0.0.0", port));
+    ck_assert(!own_v4("192.0.2.1", port)); /* nobody's here */
+}
+END_TEST
+
 START_TEST(nonsense_is_refused_with_the_forms_there_are)
 {
     static const char *const bad[] = {
@@ -588,6 +629,7 @@ int main(void)
     tcase_add_checked_fixture(c, setup, teardown);
     tcase_add_test(c, localhost_is_both_loopback_addresses_on_one_port);
     tcase_add_test(c, literal_addresses_open_just_themselves);
+    tcase_add_test(c, which_addresses_lead_back_here);
     tcase_add_test(c, nonsense_is_refused_with_the_forms_there_are);
     tcase_add_test(c, other_machines_are_kept_out_unless_asked_for);
     tcase_add_test(c, an_address_in_use_names_the_holder);

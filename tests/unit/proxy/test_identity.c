@@ -211,6 +211,36 @@ START_TEST(scopes)
 END_TEST
 
 /* A request signed as an SDK would with the local key, then changed in one place. */
+#define SIGNED(service, region, names)                                                             \
+    "HMAC-SHA256 Credential=AK/20200101/" region "/" service "/request, SignedHeaders=" names      \
+    ", Signature=0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
+
+START_TEST(unsigned_hosts)
+{
+    static const struct {
+        const char *authorization;
+        bool good;
+    } rows[] = {
+        {SIGNED("ecs", "cn-beijing", "host;x-date"), true},
+        {SIGNED("iam", "cn-shanghai", "host;x-date"), true}, /* Host is covered: it decides */
+        {SIGNED("ecs", "cn-beijing", "x-content-sha256;x-date"), true},
+        {SIGNED("ECS", "CN-Beijing", "x-date"), true},
+        {SIGNED("iam", "cn-beijing", "x-date"), false},
+        {SIGNED("ecs", "cn-shanghai", "x-date"), false},
+        {SIGNED("iam", "cn-beijing", "x-host;x-date;hosts"), false},
+        {"HMAC-SHA256 Credential=AK/20200101/cn-beijing/ecs/request", false},
+        {"", false},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct err_detail why;
+        enum err e =
+            identity_covers(str_of(rows[i].authorization), STR("ecs"), STR("cn-beijing"), &why);
+        ck_assert_msg(e == (rows[i].good ? ERR_OK : ERR_CLIENT_NOT_ALLOWED), "%s",
+                      rows[i].authorization);
+    }
+}
+END_TEST
+
 START_TEST(signatures)
 {
     struct conf *c = fixture_conf(GLOBAL KEYS);
@@ -284,6 +314,7 @@ int main(void)
     tcase_add_test(t, what_is_required);
     tcase_add_test(t, no_oracle);
     tcase_add_test(t, scopes);
+    tcase_add_test(t, unsigned_hosts);
     tcase_add_test(t, signatures);
     suite_add_tcase(s, t);
     return fixture_main(s);

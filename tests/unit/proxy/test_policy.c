@@ -208,6 +208,78 @@ START_TEST(hidden_actions)
 }
 END_TEST
 
+/* A body that can't be looked through counts as if it held an Action, an empty one does not. */
+START_TEST(unreadable_bodies)
+{
+    static const struct {
+        const char *type, *coding;
+        bool opaque;
+    } rows[] = {
+        {"application/x-www-form-urlencoded", "gzip", true},
+        {"application/x-www-form-urlencoded", "identity", false},
+        {"application/x-www-form-urlencoded", "", false},
+        {"application/x-www-form-urlencoded; charset=utf-16", NULL, true},
+        {"application/x-www-form-urlencoded;CHARSET = \"ibm037\"", NULL, true},
+        {"application/x-www-form-urlencoded; charset", NULL, true},
+        {"application/x-www-form-urlencoded; charset=", NULL, true},
+        {"application/x-www-form-urlencoded; charset=UTF-8", NULL, false},
+        {"application/x-www-form-urlencoded; charset=\"utf-8\"; x=y", NULL, false},
+        {"application/x-www-form-urlencoded; charset=utf-8, a/b; charset=utf-7", NULL, true},
+        {"multipart/form-data; boundary=x; charset=utf-7", NULL, true},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct hdr v[2] = {{STR("Content-Type"), str_of(rows[i].type)},
+                           {STR("Content-Encoding"), str_of(rows[i].coding)}};
+        struct route r = {.forward = {v, rows[i].coding ? 2 : 1, 2}};
+        struct policy_form f;
+        policy_form_begin(&f, &r);
+        ck_assert(!policy_form_feed(&f, "", 0));
+        ck_assert_msg(policy_form_feed(&f, "a=b", 3) == rows[i].opaque, "%s", rows[i].type);
+        ck_assert(policy_form_end(&f) == rows[i].opaque);
+        policy_form_begin(&f, &r);
+        ck_assert(!policy_form_end(&f));
+    }
+}
+END_TEST
+
+START_TEST(recorded_pairs)
+{
+    char v[8][POLICY_PATTERN_MAX];
+    struct policy_record *r = policy_record_new();
+    ck_assert_ptr_nonnull(r);
+    policy_record_add(r, STR("iam"), STR("ListUsers"));
+    policy_record_add(r, STR("ecs"), STR("DescribeInstances"));
+    policy_record_add(r, STR("iam"), STR("ListUsers"));
+    policy_record_add(r, STR("tos"), STR(""));
+    /* Nothing that means more in a list than it did as a name. */
+    policy_record_add(r, STR("ecs"), STR("*"));
+    policy_record_add(r, STR("ecs"), STR("Describe*"));
+    policy_record_add(r, STR("ecs"), STR("a\", \"*:*"));
+    policy_record_add(r, STR("e*"), STR("x"));
+    policy_record_add(r, STR("ecs"), str_n("a\0*", 3));
+    policy_record_add(r, STR(""), STR("x"));
+    char longest[POLICY_PATTERN_MAX];
+    memset(longest, 'a', sizeof longest);
+    policy_record_add(r, STR("ecs"), str_n(longest, sizeof longest));
+    policy_record_add(r, STR("ecs"), str_n(longest, sizeof longest - 6));
+    ck_assert_uint_eq(policy_record_copy(r, v, 8), 4);
+    ck_assert_str_eq(v[0], "ecs:DescribeInstances");
+    ck_assert_uint_eq(strlen(v[1]), sizeof longest - 2);
+    ck_assert_str_eq(v[2], "iam:ListUsers");
+    ck_assert_str_eq(v[3], "tos:*");
+    ck_assert_uint_eq(policy_record_copy(r, v, 1), 1);
+    for (unsigned i = 0; i < POLICY_RECORD_MAX + 10; i++) {
+        char name[16];
+        int n = snprintf(name, sizeof name, "A%u", i);
+        policy_record_add(r, STR("ecs"), str_n(name, (size_t)n));
+    }
+    static char all[POLICY_RECORD_MAX + 8][POLICY_PATTERN_MAX];
+    ck_assert_uint_eq(policy_record_copy(r, all, POLICY_RECORD_MAX + 8), POLICY_RECORD_MAX);
+    policy_record_free(r);
+    policy_record_free(NULL);
+}
+END_TEST
+
 START_TEST(seen_pairs)
 {
     char big[300];
@@ -269,6 +341,8 @@ int main(void)
     tcase_add_test(t, verdicts);
     tcase_add_test(t, which_bodies);
     tcase_add_test(t, hidden_actions);
+    tcase_add_test(t, unreadable_bodies);
+    tcase_add_test(t, recorded_pairs);
     tcase_add_test(t, seen_pairs);
     tcase_add_test(t, table);
     suite_add_tcase(s, t);
