@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # docs/ERRORS.md has a row for every error of src/base/err.def, with its status and the kind it is
 # tried again under, and no other row.
+# shellcheck disable=SC2016 # the backquotes are Markdown
 set -u
 export LC_ALL=C.UTF-8
 cd "${SIGFERRY_SRC:-$(dirname "$0")/../..}" || exit 99

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # docs/METRICS.md has a row for every metric there is and no other, the labels of the plain
 # ones included; the dashboard and the alerts use no metric or label that does not exist.
+# shellcheck disable=SC2016 # the backquotes are Markdown
 set -u
 export LC_ALL=C.UTF-8
 cd "${SIGFERRY_SRC:-$(dirname "$0")/../..}" || exit 99
@@ -51,12 +52,14 @@ for file in $dashboard $alerts docs/METRICS.md; do
     while read -r label; do
         grep -q -x -e "$label" <<<"$labels" || fail "$file: no metric has a label $label"
     done < <(
-        grep -o -E '\bby \([a-z, ]+\)' "$file" | sed -e 's/^by (//' -e 's/)//' | tr -d ' ' | tr ',' '\n'
+        grep -o -E '\b(by|on) \([a-z, ]+\)' "$file" | sed -e 's/^[a-z]* (//' -e 's/)//' | tr -d ' ' | tr ',' '\n'
         grep -o -E '\{\{ ?\$?[a-z.]+ ?\}\}' "$file" | grep -v value | tr -d '{}$ ' | sed 's/^labels\.//'
         grep -o -E '[{,][a-z]+=~?' "$file" | tr -d '{,=~'
     )
 done
-grep -q -E 'expr' $dashboard && grep -q -E 'expr' $alerts || fail "there is no expression to check"
+for file in $dashboard $alerts; do
+    grep -q expr "$file" || fail "$file: there is no expression to check"
+done
 
 python=${PYTHON:-python3}
 if "$python" -c '' 2>/dev/null; then

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# The commands that the documents tell the reader to type exist, with their options, and relative
-# links lead somewhere. Both READMEs tell the same commands.
+# The commands that the documents tell the reader to type exist, with their options; relative links
+# and names of files lead somewhere. Both READMEs tell the same commands.
+# shellcheck disable=SC2016 # the backquotes are Markdown
 set -u
 export LC_ALL=C.UTF-8
 sigferry=${SIGFERRY:-build/sigferry}
@@ -103,6 +104,17 @@ for file in README.md README.zh-CN.md docs/*.md tests/it/README.md; do
             grep -o -E '\]\([^) ]+\)' | sed -e 's/^](//' -e 's/)$//'
     )
 done
+# `io/front*.c`, `src/base/err.def`, `tests/fuzz`: from the top, or from src.
+paths='^(src|tests|docs|etc|systemd|base|http|sign|endpoint|io|conf|cred|proxy|daemon|cli)/[a-z0-9_./*-]+$'
+while IFS=: read -r file span; do
+    compgen -G "$span" >/dev/null || compgen -G "src/$span" >/dev/null ||
+        fail "$file: there is no file $span"
+done < <(
+    for file in README.md README.zh-CN.md docs/*.md; do
+        awk '/^```/ { on = !on; next } !on' "$file" | grep -o -E '`[^`]+`' | tr -d '`' |
+            grep -E -e "$paths" | sed "s,^,$file:,"
+    done | grep -v NAME
+)
 diff <(commands README.md | sort) <(commands README.zh-CN.md | sort) ||
     fail "README.md (<) and README.zh-CN.md (>) tell other commands"
 [ "$(commands README.md | wc -l)" -ge 10 ] || fail "README.md: its commands are not found"
