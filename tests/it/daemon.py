@@ -97,14 +97,15 @@ def command(*args, env=None, home="/nonexistent", timeout=30, **kw):
 
 
 class Daemon:
-    """A running daemon. settings: {key: Python value}; text: appended to the file as it is."""
+    """A running daemon. settings: {key: Python value}; text: appended to the file as it is; prefix:
+    a command that runs it, such as prlimit."""
 
     def __init__(self, directory, settings=None, text="", args=(), env=None, config=True,
-                 subcommand=("run",), mode=0o600, cwd=None):
+                 subcommand=("run",), mode=0o600, cwd=None, prefix=()):
         self.dir = directory
         self.settings = settings
         self.path = os.path.join(str(directory), "sigferry.conf")
-        argv = [*WRAPPER, BINARY, *subcommand]
+        argv = [*prefix, *WRAPPER, BINARY, *subcommand]
         if config:
             self.write(settings or {}, text, mode)
             argv += ["-c", self.path]

@@ -18,7 +18,7 @@ EMPTY_SHA256 = hashlib.sha256(b"").hexdigest()
 MADE_BY_SIGNING = ("x-date", "x-content-sha256", "x-security-token")
 AUTHORIZATION = re.compile(
     r"HMAC-SHA256 Credential=(?P<ak>[^/,\s]+)/(?P<day>\d{8})/(?P<region>[^/,\s]+)/"
-    r"(?P<service>[^/,\s]+)/request, SignedHeaders=(?P<signed>[a-z0-9;_.-]+), "
+    r"(?P<service>[^/,\s]+)/request, SignedHeaders=(?P<signed>[-a-z0-9;_.!#$%&'*+^`|~]+), "
     r"Signature=(?P<signature>[0-9a-f]{64})"
 )
 

@@ -226,6 +226,23 @@ def test_upstream_ends_before_the_head(shared, upstream, act):
     assert len(upstream.of("x")) == 5 and r.get("X-Sigferry-Attempts") == "4"
 
 
+@pytest.mark.parametrize("act", ["rst", "fin"])
+def test_a_request_that_was_read_is_not_sent_again(daemon, upstream, act):
+    """On a reused connection, too: the upstream had the whole request before it ended. The big answer
+    before makes its kernel slow to acknowledge; the failure on another host must leave no trace."""
+    d = daemon()
+    upstream.on("big", lambda ex: ex.reply(200, b"x" * 3000000))
+    upstream.on("x", lambda ex: ex.reset() if act == "rst" else ex.close())
+    upstream.on("y", lambda ex: ex.reset())
+    for i in range(5):
+        assert_ok(d.request("GET", target("big")))
+        assert_error(d.request("GET", target("y"), [ONCE] + own_host(), service=None), 502,
+                     "UpstreamReset")
+        r = d.request("POST", target("x"), [ONCE], b"once")
+        assert_error(r, 502, "UpstreamReset")
+        assert len(upstream.of("x")) == i + 1
+
+
 def test_upstream_ends_within_the_head(shared, upstream):
     upstream.on("x", lambda ex: (ex.send("HTTP/1.1 200 OK\r\nContent-Le"), ex.close()))
     r = shared.request("GET", target("x"), [ONCE])

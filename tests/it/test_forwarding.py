@@ -4,6 +4,8 @@
 import gzip
 import hashlib
 import os
+import random
+import select
 import threading
 
 import pytest
@@ -329,6 +331,26 @@ def test_upstream_that_closes_after_each_request(daemon, upstream):
         for i in range(10):
             assert_ok(c.request("POST", target("n%d" % i), [SERVICE], b"once"))
     assert len(upstream.requests) == 10 and all(r.attempt == 1 for r in upstream.requests)
+
+
+def test_idle_connections_closed_at_any_moment(daemon, upstream):
+    """400 POSTs against an upstream that gives an idle connection 0-3 ms: all arrive, none twice."""
+    d = daemon()
+    rnd, pause, never = random.Random(1), random.Random(2), upstream.event()
+
+    def handler(ex):
+        ex.reply(200, b"{}")
+        if not select.select([ex.connection.sock], [], [], rnd.random() * 0.003)[0]:
+            ex.close()
+
+    upstream.on("Jitter", handler)
+    with d.client() as c:
+        for i in range(400):
+            r = c.request("POST", "/?Action=Jitter&N=%d" % i, [SERVICE], b"once")
+            assert r.status == 200, (i, r)
+            never.wait(pause.random() * 0.003)
+    seen = [int(r.query["N"]) for r in upstream.requests]
+    assert sorted(seen) == list(range(400)) and upstream.accepted > 10
 
 
 def test_upstream_connection_close_is_honoured(daemon, upstream):

@@ -1,0 +1,144 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Clocks that jump: a long wait, a machine that slept, a wall clock that is set. A small library
+moves the daemon's clocks while it runs; everybody else's stay."""
+
+import time
+
+import pytest
+
+import signer
+from checks import ECHO, assert_error, assert_ok, target
+from daemon import seconds, timed
+from faults import ONCE, SERVICE, Shim, metric, repeated, wait_metric
+
+MONOTONIC, WALL = 0, 1
+S = 10 ** 9
+
+
+@pytest.fixture(scope="module")
+def shim(tmp_path_factory):
+    return Shim(tmp_path_factory.mktemp("shim"), "clock_shim")
+
+
+@pytest.fixture
+def shifted(daemon, upstream, shim):
+    """start(**settings) and pass_time(s): both clocks move on. The upstream's clock is the shifted
+    wall clock: dates must fit it within 5 s."""
+    shim.set(MONOTONIC, 0)
+    shim.set(WALL, 0)
+
+    class Time:
+        @staticmethod
+        def start(**kw):
+            return daemon(_env=shim.env, **kw)
+
+        @staticmethod
+        def forward(s, monotonic=True, wall=True):
+            if monotonic:
+                shim.set(MONOTONIC, shim.get(MONOTONIC) + int(s * S))
+            if wall:
+                shim.set(WALL, shim.get(WALL) + int(s * S))
+
+    def judge(request):
+        now = time.time() + shim.get(WALL) / S
+        request.verdict = signer.verify(request.method, request.target, request.headers,
+                                        request.sha256, upstream.keys, window=5, now=now)
+        if not request.verdict.ok:
+            upstream.faults.append(request.verdict.why)
+
+    upstream.judge = judge
+    yield Time
+    del upstream.judge
+    shim.set(MONOTONIC, 0)
+    shim.set(WALL, 0)
+
+
+@repeated
+def test_a_request_that_waited_twenty_minutes_is_signed_anew(shifted, upstream, turn):
+    d = shifted.start(retry={"max_retry_delay_ms": 3600000})
+    upstream.on("w", lambda ex: ex.error(503, "Busy", [("Retry-After", "1200")]) if ex.attempt == 1
+                else ex.reply(200, b"{}"))
+    with d.client() as c:
+        c.begin("POST", target("w"), [SERVICE], b"x")
+        wait_metric(d, "sigferry_retries_total", 1)
+        shifted.forward(1190)
+        assert_ok(d.request())
+        assert len(upstream.of("w")) == 1, "too early"
+        shifted.forward(11)
+        assert_ok(c.response())
+    first, second = upstream.of("w")
+    assert signer.seconds_of(second.get("X-Date")) - signer.seconds_of(first.get("X-Date")) >= 1200
+
+
+def test_a_request_that_waited_in_the_queue_is_not_too_old(shifted, upstream):
+    """The wait is over when pending_timeout has passed, not earlier."""
+    d = shifted.start(pool={"connection_pool_maxsize": 1, "pending_timeout": 1500.0},
+                      timeouts={"read_timeout": 3000.0})
+    held = upstream.event()
+    upstream.on("hold", lambda ex: (held.wait(30), ex.reply(200, b"{}")))
+    with d.client() as a, d.client() as b:
+        a.begin("GET", target("hold"), [SERVICE])
+        upstream.wait_request("hold")
+        b.begin("POST", target("q"), [SERVICE], b"x")
+        wait_metric(d, "sigferry_pool_pending", 1)
+        shifted.forward(1400)
+        assert metric(d, "sigferry_pool_pending") == 1
+        shifted.forward(200)
+        assert_error(b.response(), 503, "PoolExhausted")
+        held.set()
+        assert_ok(a.response())
+
+
+@repeated
+@pytest.mark.parametrize("jump", [3600, -3600])
+def test_the_wall_clock_jumps(shifted, upstream, jump, turn):
+    """Timers do not care; the next signature has the new time."""
+    d = shifted.start(timeouts={"read_timeout": 0.5})
+    go = upstream.event()
+    upstream.on("h", lambda ex: (go.wait(0.2), ex.reply(200, b"{}")))
+    upstream.on("n", lambda ex: ex.wait_gone())
+    with d.client() as c:
+        assert_ok(c.request("GET", ECHO, [SERVICE]))
+        c.begin("GET", target("h"), [SERVICE])
+        upstream.wait_request("h")
+        shifted.forward(jump, monotonic=False)
+        assert_ok(c.response())
+        assert_ok(c.request("GET", ECHO, [SERVICE]))
+        r, took = timed(c.request, "GET", target("n"), [SERVICE, ONCE])
+        assert_error(r, 504, "UpstreamReadTimeout")
+        assert 0.45 < took < seconds(1.5)
+
+
+@repeated
+@pytest.mark.parametrize("monotonic", [False, True], ids=["suspended", "stopped"])
+def test_idle_connections_do_not_outlive_a_pause(shifted, upstream, monotonic, turn):
+    """The machine slept for 45 s (the monotonic clock with it, or not): what was idle before is not
+    used again, though its time was not up."""
+    d = shifted.start(pool={"idle_timeout": 3600.0, "max_age": 7200.0})
+    assert_ok(d.request())
+    shifted.forward(45, monotonic=monotonic)
+    assert_ok(d.request("POST", ECHO, [ONCE], b"x"))
+    assert upstream.accepted == 2
+
+
+def test_deadlines_that_passed_meanwhile(shifted, upstream):
+    """After a long stop everything that is overdue ends within a second, and new requests are served."""
+    d = shifted.start(timeouts={"read_timeout": 300.0, "client_idle_timeout": 300.0})
+    upstream.on("n", lambda ex: ex.wait_gone())
+    with d.client() as idle, d.client() as c:
+        assert_ok(idle.request("GET", ECHO, [SERVICE]))
+        c.begin("GET", target("n"), [SERVICE, ONCE])
+        upstream.wait_request("n")
+        shifted.forward(301)
+        assert_error(c.response(), 504, "UpstreamReadTimeout")
+        assert idle.read_all(seconds(5)) == (b"", True)
+        assert_ok(d.request())
+
+
+def test_the_last_good_address_serves_when_it_is_stale(shifted, daemon, upstream, shim):
+    """A minute later the name is looked up again, behind the scenes: nobody waits for it."""
+    d = shifted.start(connect_to=["::localhost:%d" % upstream.port], pool={"idle_timeout": 0.0})
+    assert_ok(d.request())
+    shifted.forward(61)
+    _, took = timed(lambda: assert_ok(d.request()))
+    assert took < seconds(0.5)

@@ -1,0 +1,263 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Ending and reloading under load: every request that was taken is answered, whole and once."""
+
+import os
+import signal
+import socket
+import threading
+
+import pytest
+
+import daemon as daemons
+from checks import ECHO, assert_ok, target
+from client import Client, until
+from daemon import config_text, merge, seconds, timed
+from faults import REPEAT, SERVICE, gather, metric, metrics, repeated, wait_metric
+from load import Load
+
+
+def settle(d, load):
+    """Stops the load and checks the account against the upstream's record."""
+    result = load.stop()
+    return {k: len(v) for k, v in result.items()}, result
+
+
+# -- SIGTERM -----------------------------------------------------------------------------------
+
+@repeated
+@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("kept", [True, False], ids=["kept", "anew"])
+def test_drain_under_load(daemon, upstream, workers, kept, turn):
+    """What reached the upstream was answered whole, with 200; the rest was told off, refused, or found
+    its idle connection closed. Exit status 0."""
+    d = daemon(workers=workers)
+    load = Load(d.address, 8, kept)
+    load.wait(100)
+    d.signal(signal.SIGTERM)
+    status, took = timed(d.wait)
+    counts, result = settle(d, load)
+    assert status == 0 and took < seconds(2), (status, took)
+    assert set(counts) <= {"ok", "shed", "refused", "unheard"}, counts
+    arrived = load.arrived(upstream)
+    assert set(arrived) == result["ok"] and set(arrived.values()) == {1}, counts
+    # A closed idle connection and a next request may cross; no more than one a client.
+    assert counts.get("unheard", 0) <= 8, counts
+    assert counts["refused"] > 0
+
+
+@repeated
+def test_drain_waits_for_every_phase(daemon, upstream, turn):
+    """In flight at SIGTERM: before the head, in a stream, in a retry's wait, in the pool's queue, in
+    the middle of a body. All end as if nothing had happened."""
+    d = daemon(pool={"connection_pool_maxsize": 3}, retry={"min_retry_delay_ms": 300})
+    go = upstream.event()
+    upstream.on("head", lambda ex: (go.wait(10), ex.reply(200, b"{}")))
+    upstream.on("stream", lambda ex: (ex.stream_head(), ex.chunk(b"one"), go.wait(10), ex.chunk(b"two"),
+                                      ex.send(b"0\r\n\r\n")))
+    upstream.on("retry", lambda ex: ex.error(503, "Busy") if ex.attempt == 1 else ex.reply(200, b"{}"))
+    clients = {k: d.client() for k in ("head", "stream", "retry", "queue", "body")}
+    clients["retry"].begin("POST", target("retry"), [SERVICE], b"x")
+    upstream.wait_request("retry")
+    clients["head"].begin("POST", target("head"), [SERVICE], b"x")
+    clients["stream"].begin("GET", target("stream"), [SERVICE])
+    upstream.wait_request("head")
+    third = d.client()
+    third.begin("GET", target("head"), [SERVICE])
+    clients["stream"].read_until(b"one")
+    upstream.wait_request("head", 2)
+    clients["queue"].begin("POST", target("queue"), [SERVICE], b"x")
+    clients["body"].send(clients["body"].head("POST", target("body"), [SERVICE, ("Content-Length", "8")]) + b"half")
+    until(lambda: metric(d, "sigferry_inflight_requests") == 6, seconds(5), "all to be in flight")
+    d.signal(signal.SIGTERM)
+    d.wait_log("draining")
+    clients["body"].send(b"half")
+    go.set()
+    for k in ("head", "retry", "queue", "body"):
+        assert_ok(clients[k].response())
+    assert_ok(third.response())
+    assert b"two" in clients["stream"].read_all(5)[0]
+    assert d.wait() == 0
+    assert len(upstream.of("retry")) == 2
+    assert {len(upstream.of(k)) for k in ("queue", "body")} == {1}
+    for c in [*clients.values(), third]:
+        c.close()
+
+
+def test_readiness_fails_first(daemon, upstream):
+    d = daemon()
+    held = upstream.event()
+    upstream.on("hold", lambda ex: (held.wait(10), ex.reply(200, b"{}")))
+    with d.client() as c, d.client(d.admin) as admin:
+        c.begin("GET", target("hold"), [SERVICE])
+        upstream.wait_request("hold")
+        assert admin.request("GET", "/readyz").status == 200
+        d.signal(signal.SIGTERM)
+        d.wait_log("draining")
+        with d.client(d.admin) as a:
+            r = a.request("GET", "/readyz")
+            assert r.status == 503 and b"draining" in r.body
+            assert a.request("GET", "/healthz").status == 200
+        held.set()
+        assert_ok(c.response())
+    assert d.wait() == 0
+
+
+@repeated
+def test_who_had_connected_is_heard(daemon, upstream, turn):
+    """Connections that wait in the kernel's queue when SIGTERM comes are not cut off."""
+    d = daemon()
+    d.signal(signal.SIGSTOP)
+    clients = []
+    try:
+        for _ in range(20):
+            c = d.client()
+            c.begin("POST", ECHO, [SERVICE], b"x")
+            clients.append(c)
+        d.signal(signal.SIGTERM)
+    finally:
+        d.signal(signal.SIGCONT)
+    for c in clients:
+        r = c.response()
+        assert r.status == 200 or (r.error == "ShuttingDown" and r.get("Retry-After")), r
+        c.close()
+    assert d.wait() == 0
+
+
+# -- SIGHUP ------------------------------------------------------------------------------------
+
+def reload_once(d, text):
+    mark = d.mark()
+    with open(d.path, "w", encoding="utf-8") as f:
+        f.write(text)
+    d.signal(signal.SIGHUP)
+    return d.wait_log(r"configuration is reloaded|reload failed", after=mark)[0]
+
+
+BROKEN = ["nosuchkey = 1;\n", "pool = { max_pending = -1; };\n", "listen = [ \"127.0.0.1:0\" \n",
+          "tls = { ca_file = \"/nonexistent.pem\"; };\n", "policy = \"nobody\";\n"]
+
+
+def reload_under_load(d, upstream, turns, clients=4):
+    """Every third one broken in turn. (outcomes, reloads that failed)"""
+    good = config_text(d.settings)
+    loads = [Load(d.address, clients, True, "kept"), Load(d.address, 2, False, "anew")]
+    failed = 0
+    for i in range(turns):
+        broken = i % 3 == 2
+        region = "region = \"cn-%s\";\n" % ("beijing" if i % 2 else "shanghai")
+        settings = {k: v for k, v in d.settings.items() if k != "region"}
+        text = config_text(settings) + region
+        if broken:
+            bad = BROKEN[i // 3 % len(BROKEN)]
+            key = bad.split(" ")[0]
+            text = config_text({k: v for k, v in settings.items() if k != key}) + region + bad
+        said = reload_once(d, text)
+        assert ("failed" in said) == broken, (i, said)
+        failed += broken
+        for load in loads:
+            load.wait(2)
+        ok = metrics(d)["sigferry_config_last_reload_successful"]
+        assert ok == (not broken)
+    with open(d.path, "w", encoding="utf-8") as f:
+        f.write(good)
+    counts = {}
+    for load in loads:
+        for outcome, ids in load.stop().items():
+            counts[outcome] = counts.get(outcome, 0) + len(ids)
+        arrived = load.arrived(upstream)
+        assert set(arrived.values()) == {1} and len(arrived) == len(load.outcome), counts
+    return counts, failed
+
+
+@repeated
+@pytest.mark.parametrize("workers", [1, 2])
+def test_reloads_under_load(daemon, upstream, workers, turn):
+    d = daemon(workers=workers)
+    counts, failed = reload_under_load(d, upstream, 9)
+    assert set(counts) == {"ok"} and failed == 3, counts
+
+
+def test_keys_rotated_under_load(daemon, upstream):
+    """Each reload brings the other key: every request is signed with one of the two, rightly."""
+    d = daemon()
+    load = Load(d.address, 4)
+    keys = [(daemons.ACCESS_KEY, daemons.SECRET_KEY), daemons.SECOND_KEY]
+    for i in range(10 * REPEAT):
+        ak, sk = keys[(i + 1) % 2]
+        profiles = {"default": {"provider": "static", "access_key": ak, "secret_key": sk}}
+        assert "reloaded" in reload_once(d, config_text(dict(d.settings, profiles=profiles)))
+        d.wait_log(r"credentials: profile \"?default\"?: static|credentials: profile .*default.*%s" % ak[-4:])
+        until(lambda: assert_ok(d.request()) and upstream.requests[-1].verdict is not None and any(
+            r.verdict.access_key == ak for r in upstream.requests[-8:]), seconds(5), "the other key")
+    result = load.stop()
+    assert set(result) == {"ok"} and set(load.arrived(upstream)) == result["ok"]
+    assert all(r.verdict.ok for r in upstream.requests)
+    assert {r.verdict.access_key for r in upstream.requests} == {k[0] for k in keys}
+
+
+def test_listeners_come_and_go(daemon, upstream, tmp_path):
+    """A reload opens new addresses, closes old ones and leaves the rest alone, their clients too."""
+    first, second = str(tmp_path / "first"), str(tmp_path / "second")
+    d = daemon(_listeners=2, listen=["127.0.0.1:0", "unix:" + first])
+    address = d.address
+    with Client(address) as kept, Client(first) as going:
+        assert_ok(kept.request("GET", ECHO, [SERVICE]))
+        assert_ok(going.request("GET", ECHO, [SERVICE]))
+        inode = os.stat(first).st_ino
+        assert "reloaded" in reload_once(d, config_text(dict(d.settings, listen=[
+            "127.0.0.1:0", "unix:" + first, "unix:" + second])))
+        assert os.stat(first).st_ino == inode
+        with Client(second) as c:
+            assert_ok(c.request("GET", ECHO, [SERVICE]))
+        assert "reloaded" in reload_once(d, config_text(dict(d.settings, listen=[
+            "127.0.0.1:0", "unix:" + second])))
+        assert not os.path.exists(first)
+        with pytest.raises(OSError):
+            Client(first)
+        with Client(second) as c:
+            assert_ok(c.request("GET", ECHO, [SERVICE]))
+        assert_ok(kept.request("GET", ECHO, [SERVICE]))
+        r = going.request("GET", ECHO, [SERVICE])  # its listener is gone: told so, not cut off
+        assert r.error == "ShuttingDown" and r.get("Retry-After"), r
+
+
+def test_a_listener_that_cannot_be_opened_fails_the_reload(daemon, upstream, tmp_path):
+    d = daemon()
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        said = reload_once(d, config_text(dict(d.settings, region="cn-shanghai", listen=[
+            "127.0.0.1:0", "unix:" + str(tmp_path / "new"), "127.0.0.1:%d" % taken.getsockname()[1]])))
+    assert "failed" in said and not (tmp_path / "new").exists()
+    assert_ok(d.request())
+    assert upstream.requests[-1].verdict.region == "cn-beijing"
+
+
+def test_in_flight_requests_keep_what_they_started_with(daemon, upstream):
+    """A retry after a reload is still signed for the region its request was taken under."""
+    d = daemon(retry={"min_retry_delay_ms": 400, "backoff_strategy": "exponential"})
+    upstream.on("r", lambda ex: ex.error(503, "Busy") if ex.attempt == 1 else ex.reply(200, b"{}"))
+    with d.client() as c:
+        c.begin("POST", target("r"), [SERVICE], b"x")
+        upstream.wait_request("r")
+        assert "reloaded" in reload_once(d, config_text(dict(d.settings, region="cn-shanghai", retry={
+            "auto_retry": False})))
+        assert_ok(c.response())
+        assert [r.verdict.region for r in upstream.of("r")] == ["cn-beijing"] * 2
+        assert_ok(c.request("POST", ECHO, [SERVICE], b"x"))
+        assert upstream.requests[-1].verdict.region == "cn-shanghai"
+
+
+def test_many_reloads_leave_nothing_behind(daemon, upstream):
+    d = daemon(workers=2)
+    text = config_text(d.settings)
+    for _ in range(3):
+        reload_once(d, text)
+        assert_ok(d.request())
+    fds, rss = len(d.descriptors()), d.rss()
+    for _ in range(30 * REPEAT):
+        reload_once(d, text)
+    assert_ok(d.request())
+    assert len(d.descriptors()) <= fds + 4
+    if not daemons.instrumented():
+        assert d.rss() - rss < 4 << 20, (rss, d.rss())
