@@ -4,6 +4,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "proxy/identity.h"
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -37,6 +38,35 @@ static bool add_doors(struct daemon *d, struct daemon_listener *l)
     return true;
 }
 
+/* What was inherited, or found by a name, may be open to other machines though its address in the
+ * configuration does not show it. */
+static bool may_listen(const struct listen_set *set, const struct conf *c,
+                       const struct conf_listener *cl, char *msg, size_t msgsize)
+{
+    for (size_t i = 0; i < set->n; i++) {
+        if (set->v[i].loopback || (c->security.allow_remote && identity_travels(c, cl)))
+            continue;
+        snprintf(msg, msgsize,
+                 "%s (%s) is open to other machines and needs security.allow_remote, and clients "
+                 "or client_tokens",
+                 cl->address, set->v[i].name);
+        return false;
+    }
+    return true;
+}
+
+/* What stays open under a new configuration. */
+static bool may_stay(struct daemon *d, const struct conf *c, char *msg, size_t msgsize)
+{
+    const struct conf_listener admin = {.address = c->admin.listen};
+    for (size_t i = 0; i < c->nlisten; i++) {
+        struct daemon_listener *l = find(d, c->listen[i].address);
+        if (l && !may_listen(&l->socks, c, &c->listen[i], msg, msgsize))
+            return false;
+    }
+    return may_listen(&d->admin_socks, c, &admin, msg, msgsize);
+}
+
 static bool open_one(struct daemon *d, const struct conf *c, const struct conf_listener *cl,
                      char *msg, size_t msgsize)
 {
@@ -54,7 +84,9 @@ static bool open_one(struct daemon *d, const struct conf *c, const struct conf_l
         snprintf(msg, msgsize, "out of memory");
         return false;
     }
-    if (!listen_open(&spec, &l->socks, msg, msgsize)) {
+    if (!listen_open(&spec, &l->socks, msg, msgsize) ||
+        !may_listen(&l->socks, c, cl, msg, msgsize)) {
+        listen_close(&l->socks);
         free(l->address);
         free(l);
         return false;
@@ -88,6 +120,8 @@ static void mark_closing(struct daemon *d, const char *address)
 bool daemon_listen(struct daemon *d, const struct conf *c, char *msg, size_t msgsize)
 {
     size_t before = d->nlisteners;
+    if (!may_stay(d, c, msg, msgsize))
+        return false;
     for (size_t i = 0; i < c->nlisten; i++) {
         if (find(d, c->listen[i].address))
             continue;
@@ -188,6 +222,8 @@ bool daemon_admin_open(struct daemon *d, char *msg, size_t msgsize)
     snprintf(msg, msgsize, "out of memory");
     if (!d->admin || !(d->admin_front = front_new(&fo, msg, msgsize)) ||
         !listen_open(&spec, &d->admin_socks, msg, msgsize) ||
+        !may_listen(&d->admin_socks, d->conf, &(struct conf_listener){.address = spec.address}, msg,
+                    msgsize) ||
         !(d->admin_doors = calloc(d->admin_socks.n, sizeof *d->admin_doors)))
         return false;
     for (size_t i = 0; i < d->admin_socks.n; i++) {

@@ -158,10 +158,16 @@ static void conn_ready(struct loop_fd *w, uint32_t events)
         front_conn_giveup(c);
         return;
     }
-    if ((events & EPOLLIN) && c->phase == PHASE_IDLE)
+    if (!(events & EPOLLIN))
+        return;
+    if (c->phase == PHASE_IDLE)
         front_phase_set(c, PHASE_HEAD);
-    else if (events & EPOLLIN)
+    else
         c->early = true;
+    /* A connection that was resumed is back in libmicrohttpd's epoll set only when a run has read
+     * from it in vain. */
+    if (!c->req || !c->req->suspended)
+        c->f->pending = true;
 }
 
 static void on_connection(void *cls, struct MHD_Connection *mc, void **socket_context,

@@ -36,6 +36,11 @@ bool identity_required(const struct conf *c, const struct conf_listener *l)
     return c->nclients || a.ntokens || a.uids->n || a.gids->n;
 }
 
+bool identity_travels(const struct conf *c, const struct conf_listener *l)
+{
+    return c->nclients || accepted_by(c, l).ntokens;
+}
+
 bool identity_wants_uid(const struct conf *c, const struct conf_listener *l)
 {
     return accepted_by(c, l).uids->n > 0;

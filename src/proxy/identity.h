@@ -27,6 +27,9 @@ struct identity_claim {
  * allowed_gids are configured for it (its own lists, else those of `security`). */
 bool identity_required(const struct conf *c, const struct conf_listener *l);
 
+/* True when one of them can be shown over a network: clients or client_tokens. */
+bool identity_travels(const struct conf *c, const struct conf_listener *l);
+
 /* True when the peer's uid matters for the listener, so that a TCP peer is worth looking up. */
 bool identity_wants_uid(const struct conf *c, const struct conf_listener *l);
 

@@ -97,7 +97,7 @@ static bool is_opaque(const struct route *r)
                    (coding->value.n && !str_ieq(coding->value, STR("identity")))))
         return true;
     struct str rest = type ? type->value : (struct str){NULL, 0};
-    for (size_t i = 0; i + 7 < rest.n; i++) {
+    for (size_t i = 0; i + 7 <= rest.n; i++) {
         struct str at = str_n(rest.p + i, rest.n - i);
         if (!str_istarts(at, STR("charset")))
             continue;

@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A library for LD_PRELOAD that puts the clocks forward, or back, by what a shared page says, in
- * nanoseconds: [0] the monotonic clocks, [1] the wall clock. What sleeps in the kernel is not
- * woken. */
+/* A library for LD_PRELOAD that moves clocks by what a shared page says, in nanoseconds: [0] the
+ * monotonic ones, [1] the wall clock. What sleeps in the kernel is not woken. [2] milliseconds that
+ * a worker's thread hangs in each reading: a loop that stands still. */
 #include <dlfcn.h>
 #include <fcntl.h>
 #include <stdatomic.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
@@ -26,6 +28,11 @@ __attribute__((constructor)) static void attach(void)
 
 int clock_gettime(clockid_t id, struct timespec *ts)
 {
+    char thread[16];
+    struct timespec step = {0, 5000000};
+    for (long slept = 0; page && slept < page[2]; slept += 5)
+        if (prctl(PR_GET_NAME, thread) == 0 && strncmp(thread, "worker", 6) == 0)
+            nanosleep(&step, NULL);
     long rc = syscall(SYS_clock_gettime, id, ts);
     if (rc != 0 || !page)
         return (int)rc;

@@ -101,7 +101,7 @@ class Daemon:
     a command that runs it, such as prlimit."""
 
     def __init__(self, directory, settings=None, text="", args=(), env=None, config=True,
-                 subcommand=("run",), mode=0o600, cwd=None, prefix=()):
+                 subcommand=("run",), mode=0o600, cwd=None, prefix=(), pass_fds=()):
         self.dir = directory
         self.settings = settings
         self.path = os.path.join(str(directory), "sigferry.conf")
@@ -114,7 +114,7 @@ class Daemon:
         self.lines, self.changed, self.ended = [], threading.Condition(), False
         self.process = subprocess.Popen(
             self.argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=self.env,
-            stdin=subprocess.DEVNULL, cwd=cwd or str(directory))
+            stdin=subprocess.DEVNULL, cwd=cwd or str(directory), pass_fds=pass_fds)
         self.pid = self.process.pid
         self.reader = threading.Thread(target=self.read_log, daemon=True)
         self.reader.start()

@@ -14,7 +14,7 @@ from checks import ECHO
 from daemon import timed
 from faults import Shim
 from soak import rig
-from test_dns import EAI_AGAIN, LATENCY, MOST, RESULT
+from test_dns import BY_WORKER, EAI_AGAIN, LATENCY, MOST, RESULT
 
 NAMES = range(16)
 LOCAL = [("X-Sigferry-Nonsense", "1")]
@@ -61,5 +61,7 @@ if __name__ == "__main__":
                 t.join()
             quantiles("name service dead", results[0])
             quantiles("name service well", results[1])
-            print("look-ups at a time: at most %d" % shim.get(MOST))
-    sys.exit(results[0][-1] > max(0.01, 2 * results[1][-1]))
+            blocking = shim.get(BY_WORKER)
+            print("look-ups at a time: at most %d; made by a loop's thread: %d" % (
+                shim.get(MOST), blocking))
+    sys.exit(blocking > 0 or results[0][int(0.999 * len(results[0]))] > 0.01)

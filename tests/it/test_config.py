@@ -90,6 +90,9 @@ BAD = {
     "custom backoff without delays": ("retry = { backoff_strategy = \"custom\"; };",
                                       ["backoff_delays_ms"]),
     "policy nobody refers to": ("policies = ( { name = \"ro\"; allow = [\"ecs:*\"]; } );", ["ro"]),
+    "one port for data and admin": ("listen = [ \"127.0.0.1:8750\" ]; admin = { listen = \"127.0.0.1:8750\"; };",
+                                    ["admin.listen", "listen"]),
+    "one address twice": ("listen = [ \"127.0.0.1:8750\", \"127.0.0.1:8750\" ];", ["listen"]),
     "route without a prefix": ("routes = ( { service = \"ecs\"; } );", ["prefix"]),
 }
 

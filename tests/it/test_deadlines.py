@@ -179,7 +179,7 @@ def test_request_timeout(daemon, make_upstream, phase, turn):
 @repeated
 def test_two_deadlines_in_the_same_turn_make_one_answer(daemon, upstream, turn):
     """request_timeout and read_timeout are set in the same turn and end in the same one."""
-    d = daemon(timeouts={"request_timeout": 0.2, "read_timeout": 0.2}, retry={"auto_retry": False})
+    d = daemon(timeouts={"request_timeout": 0.5, "read_timeout": 0.5}, retry={"auto_retry": False})
     upstream.on("t", lambda ex: ex.wait_gone())
     assert_ok(d.request())  # a connection to use again: no connecting in between
     for _ in range(3):

@@ -11,7 +11,7 @@ from checks import ECHO, assert_error, assert_ok, target
 from daemon import seconds, timed
 from faults import ONCE, REPEAT, SERVICE, Shim, gather, leave, metric, repeated, wait_metric
 
-LATENCY, RESULT, BEGUN, RUNNING, MOST, ADDRESS = range(6)
+LATENCY, RESULT, BEGUN, RUNNING, MOST, ADDRESS, BY_WORKER = range(7)
 EAI_NONAME, EAI_AGAIN = -2, -3
 HOSTS = [{"service": "ecs", "host": "ecs.internal"}] + [
     {"service": s, "host": "%s.internal" % h} for s, h in (("iam", "alt"), ("vpc", "custom"))]
@@ -25,7 +25,7 @@ def shim(tmp_path_factory):
 @pytest.fixture
 def start(daemon, upstream, shim):
     """A daemon whose services: ecs is found by address, all others by name through the shim."""
-    for i in range(6):
+    for i in range(7):
         shim.set(i, 0)
 
     def go(**kw):
@@ -35,6 +35,7 @@ def start(daemon, upstream, shim):
             "custom.internal:443:custom.test:%d" % upstream.port], **kw)
     yield go
     shim.set(LATENCY, 0)
+    assert shim.get(BY_WORKER) == 0, "a loop has waited for a name"
 
 
 def loop_latency(d, for_s):

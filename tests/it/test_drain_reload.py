@@ -125,12 +125,16 @@ def test_who_had_connected_is_heard(daemon, upstream, turn):
 
 # -- SIGHUP ------------------------------------------------------------------------------------
 
-def reload_once(d, text):
+def reload_once(d, text, works=True):
+    """Replaces the file and waits until it was taken over, or refused. Errors that repeat are not all
+    logged; the gauge tells of each."""
     mark = d.mark()
     with open(d.path, "w", encoding="utf-8") as f:
         f.write(text)
     d.signal(signal.SIGHUP)
-    return d.wait_log(r"configuration is reloaded|reload failed", after=mark)[0]
+    if works:
+        d.wait_log(r"configuration is reloaded", after=mark)
+    until(lambda: metric(d, "sigferry_config_last_reload_successful") == works, seconds(10), "the reload")
 
 
 BROKEN = ["nosuchkey = 1;\n", "pool = { max_pending = -1; };\n", "listen = [ \"127.0.0.1:0\" \n",
@@ -151,13 +155,10 @@ def reload_under_load(d, upstream, turns, clients=4):
             bad = BROKEN[i // 3 % len(BROKEN)]
             key = bad.split(" ")[0]
             text = config_text({k: v for k, v in settings.items() if k != key}) + region + bad
-        said = reload_once(d, text)
-        assert ("failed" in said) == broken, (i, said)
+        reload_once(d, text, not broken)
         failed += broken
         for load in loads:
             load.wait(2)
-        ok = metrics(d)["sigferry_config_last_reload_successful"]
-        assert ok == (not broken)
     with open(d.path, "w", encoding="utf-8") as f:
         f.write(good)
     counts = {}
@@ -185,7 +186,7 @@ def test_keys_rotated_under_load(daemon, upstream):
     for i in range(10 * REPEAT):
         ak, sk = keys[(i + 1) % 2]
         profiles = {"default": {"provider": "static", "access_key": ak, "secret_key": sk}}
-        assert "reloaded" in reload_once(d, config_text(dict(d.settings, profiles=profiles)))
+        reload_once(d, config_text(dict(d.settings, profiles=profiles)))
         d.wait_log(r"credentials: profile \"?default\"?: static|credentials: profile .*default.*%s" % ak[-4:])
         until(lambda: assert_ok(d.request()) and upstream.requests[-1].verdict is not None and any(
             r.verdict.access_key == ak for r in upstream.requests[-8:]), seconds(5), "the other key")
@@ -204,12 +205,12 @@ def test_listeners_come_and_go(daemon, upstream, tmp_path):
         assert_ok(kept.request("GET", ECHO, [SERVICE]))
         assert_ok(going.request("GET", ECHO, [SERVICE]))
         inode = os.stat(first).st_ino
-        assert "reloaded" in reload_once(d, config_text(dict(d.settings, listen=[
+        reload_once(d, config_text(dict(d.settings, listen=[
             "127.0.0.1:0", "unix:" + first, "unix:" + second])))
         assert os.stat(first).st_ino == inode
         with Client(second) as c:
             assert_ok(c.request("GET", ECHO, [SERVICE]))
-        assert "reloaded" in reload_once(d, config_text(dict(d.settings, listen=[
+        reload_once(d, config_text(dict(d.settings, listen=[
             "127.0.0.1:0", "unix:" + second])))
         assert not os.path.exists(first)
         with pytest.raises(OSError):
@@ -226,9 +227,10 @@ def test_a_listener_that_cannot_be_opened_fails_the_reload(daemon, upstream, tmp
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
-        said = reload_once(d, config_text(dict(d.settings, region="cn-shanghai", listen=[
-            "127.0.0.1:0", "unix:" + str(tmp_path / "new"), "127.0.0.1:%d" % taken.getsockname()[1]])))
-    assert "failed" in said and not (tmp_path / "new").exists()
+        reload_once(d, config_text(dict(d.settings, region="cn-shanghai", listen=[
+            "127.0.0.1:0", "unix:" + str(tmp_path / "new"), "127.0.0.1:%d" % taken.getsockname()[1]])), False)
+    d.wait_log("reload failed.*in use")
+    assert not (tmp_path / "new").exists()
     assert_ok(d.request())
     assert upstream.requests[-1].verdict.region == "cn-beijing"
 
@@ -240,7 +242,7 @@ def test_in_flight_requests_keep_what_they_started_with(daemon, upstream):
     with d.client() as c:
         c.begin("POST", target("r"), [SERVICE], b"x")
         upstream.wait_request("r")
-        assert "reloaded" in reload_once(d, config_text(dict(d.settings, region="cn-shanghai", retry={
+        reload_once(d, config_text(dict(d.settings, region="cn-shanghai", retry={
             "auto_retry": False})))
         assert_ok(c.response())
         assert [r.verdict.region for r in upstream.of("r")] == ["cn-beijing"] * 2

@@ -4,6 +4,7 @@ served is told so at once with 503 or 429 and Retry-After, nothing spins, and af
 before."""
 
 import http.client
+import re
 import signal
 import socket
 import threading
@@ -13,8 +14,8 @@ import pytest
 
 from checks import ECHO, assert_error, assert_ok, target
 from client import until
-from daemon import seconds, timed
-from faults import ONCE, SERVICE, gather, metric, repeated, ticks, wait_metric
+from daemon import instrumented, seconds, timed
+from faults import ONCE, SERVICE, Shim, gather, metric, repeated, ticks, wait_metric
 
 CONNECTIONS = "sigferry_client_connections"
 BUFFERED = "sigferry_buffered_bytes"
@@ -203,6 +204,67 @@ def test_few_descriptors_and_spooled_bodies(daemon, upstream):
         t.join(seconds(30))
     assert len(results) == 40 and set(results) <= {200, 503, 0} and 200 in results, results
     assert_ok(d.request("PUT", target("after"), body=body))
+
+
+# -- more than the upstream can take ---------------------------------------------------------------
+
+def test_four_times_what_the_upstream_takes(daemon, upstream):
+    """4 connections, 20 ms an exchange, 8 may wait: 48 clients ask without a pause. What is accepted
+    takes no longer than its place in the queue makes it, the rest is told off at once."""
+    d = daemon(pool={"connection_pool_maxsize": 4, "max_pending": 8})
+    upstream.on("busy", lambda ex: (upstream.event().wait(0.02), ex.reply(200, b"{}")))
+    end = time.monotonic() + 1.5
+
+    def run():
+        with d.client(timeout=30) as c:
+            while time.monotonic() < end:
+                r = c.request("GET", target("busy"), [SERVICE, ONCE])
+                if r.status == 503:
+                    assert r.error == "PoolExhausted" and r.get("Retry-After")
+                    time.sleep(0.01)  # asks again after a while, as clients do
+
+    out = gather([run] * 48)
+    assert out == [None] * 48, [o for o in out if o]
+    d.stop()
+    took = {"200": [], "503": []}  # in the daemon: 48 threads of Python do not tell
+    for status, ms in re.findall(r"status=(\d+) .* duration_ms=([\d.]+)", d.log):
+        took[status].append(float(ms))
+    good, shed = sorted(took["200"]), sorted(took["503"])
+    assert len(good) == len(upstream.of("busy")) and len(good) >= 100 and len(shed) > len(good)
+    assert good[int(0.9 * len(good))] < seconds(250), good[-5:]
+    assert shed[int(0.9 * len(shed))] < seconds(5), shed[-5:]
+
+
+# -- memory ------------------------------------------------------------------------------------
+
+@pytest.fixture(scope="module")
+def memory(tmp_path_factory):
+    return Shim(tmp_path_factory.mktemp("shim"), "failing_malloc")
+
+
+@repeated
+@pytest.mark.skipif(instrumented(), reason="the sanitizers' allocator is another one")
+def test_memory_runs_out(daemon, upstream, memory, turn):
+    """Every n-th allocation of the worker fails: requests are refused or cut off, never answered with
+    what is not so; the daemon lives, and with memory everything is as before."""
+    d = daemon(_env=memory.env, pool={"idle_timeout": 0.0})
+    assert_ok(d.request())
+    for every in (997, 211, 101, 53, 29, 17, 11, 7, 5, 3, 2):
+        before = memory.get(2)
+        memory.set(0, every + turn)
+        for _ in range(8):
+            try:
+                r = d.request("POST", target("mem"), [ONCE], b"m" * 5000, timeout=5)
+            except (OSError, http.client.HTTPException):
+                continue
+            assert r.status in (200, 500, 502, 503), r
+            if r.status == 200 and r.whole:
+                assert r.result["BodyLen"] == 5000
+        memory.set(0, 0)
+        assert memory.get(2) > before, "nothing failed"
+        assert_ok(d.request("POST", target("well"), body=b"m" * 5000))
+    wait_metric(d, BUFFERED, 0)
+    wait_metric(d, "sigferry_inflight_requests", 0)
 
 
 # -- requests a second -------------------------------------------------------------------------

@@ -164,3 +164,20 @@ def test_the_doubled_refusal_is_all_there_is(hasty, upstream):
             assert status_of(out) in (400, 413)
             assert other.request("GET", ECHO, [("X-Sigferry-Service", "ecs")]).status == 200
         assert upstream.of("Smuggled") == []
+
+
+@pytest.mark.parametrize("n", [100, 300, 2000, 3900])
+def test_thousands_of_query_parameters(hasty, upstream, n):  # T21
+    """As many as a target can hold: libmicrohttpd 0.9.75 would fall silent over a few hundred."""
+    query = "&".join(["a"] * n)
+    r = hasty.request("GET", "/?Action=Echo&Version=2020-04-01&" + query)
+    assert r.status == 200
+    assert upstream.one().target.count("&a=") == n and upstream.one().verdict.ok
+
+
+@pytest.mark.parametrize("n", [300, 2000])
+def test_hundreds_of_cookies(hasty, upstream, n):  # T21
+    cookies = "; ".join(["a=b"] * n)
+    answers, closed, out = raw(hasty, b"GET / HTTP/1.1\r\nHost: 127.0.0.1:%d\r\nCookie: %s\r\n"
+                               b"Connection: close\r\n\r\n" % (hasty.port, cookies.encode()))
+    assert closed and status_of(out) in (400, 431) and answers <= 2 and upstream.requests == []

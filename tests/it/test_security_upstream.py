@@ -14,6 +14,7 @@ import daemon as daemons
 from checks import ECHO, assert_error, assert_ok, target
 from client import until
 from daemon import unused_port
+from faults import Shim
 from hostile import lines, raw, status_of
 
 SERVICE = ("X-Sigferry-Service", "ecs")
@@ -333,3 +334,37 @@ def test_a_configured_proxy_wins_over_the_environments(daemon, upstream, name):
         assert_ok(d.request())
         with pytest.raises(OSError):
             evil.accept()
+
+
+# -- T25: what libcurl is allowed to do --------------------------------------------------------
+
+WANTED = {"CONNECT_ONLY": "1", "PROTOCOLS_STR": "https", "HTTP_VERSION": "2", "SSL_VERIFYPEER": "1",
+          "SSL_VERIFYHOST": "2", "SSLVERSION": "6", "PROXY": "", "NOPROXY": "*", "NOSIGNAL": "1", "NETRC": "0",
+          "QUICK_EXIT": "1", "TCP_NODELAY": "1", "TCP_KEEPALIVE": "1", "SUPPRESS_CONNECT_HEADERS": "1",
+          "HTTPPROXYTUNNEL": "1"}
+# Areas of most of libcurl's advisories: cookies, HSTS, alt-svc, redirects, passwords, decoding, DoH, …
+NEVER = {"COOKIEFILE", "COOKIEJAR", "COOKIELIST", "HSTS", "HSTS_CTRL", "ALTSVC", "ALTSVC_CTRL", "USERPWD", "USERNAME",
+         "PASSWORD", "HTTPAUTH", "PROXYUSERPWD", "PROXYAUTH", "XOAUTH2_BEARER", "ACCEPT_ENCODING", "DOH_URL",
+         "UNIX_SOCKET_PATH", "ABSTRACT_UNIX_SOCKET", "INTERFACE", "FTPPORT", "VERBOSE", "DEBUGFUNCTION", "SSLENGINE",
+         "NETRC_FILE", "AWS_SIGV4", "UNRESTRICTED_AUTH", "HTTP09_ALLOWED"}
+
+
+def test_the_options_given_to_libcurl(daemon, upstream, tmp_path):
+    try:
+        shim = Shim(tmp_path, "curl_options_shim")
+    except (OSError, subprocess.CalledProcessError):
+        pytest.skip("no compiler or no headers of libcurl")
+    options = tmp_path / "options"
+    if daemons.instrumented():
+        pytest.skip("a sanitizer's run-time wants to be preloaded first")
+    d = daemon(_env={"LD_PRELOAD": shim.library, "SHIM_OPTIONS": str(options)})
+    assert_ok(d.request())
+    given = {}
+    for line in options.read_text().splitlines():
+        handle, name, value = line.split(" ", 2)
+        given.setdefault(handle, {})[name] = value
+    assert given
+    for handle in given.values():
+        assert {k: handle.get(k) for k in WANTED} == WANTED
+        assert not NEVER & set(handle), NEVER & set(handle)
+        assert handle.get("FOLLOWLOCATION", "0") == "0" and handle.get("COOKIE", "NULL") == "NULL"

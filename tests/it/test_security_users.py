@@ -356,3 +356,55 @@ def test_the_process_is_not_dumpable(shared):
     limits = open("/proc/%d/limits" % shared.pid, encoding="ascii").read()
     assert re.search(r"Max core file size\s+0\s+0\s", limits)
     assert os.stat("/proc/%d/mem" % shared.pid).st_uid == 0
+
+
+# -- sockets handed over -----------------------------------------------------------------------
+
+HAND_OVER = r"""
+import os, socket, sys
+s = socket.create_server((sys.argv[1], 0))
+os.dup2(s.fileno(), 3)
+os.set_inheritable(3, True)
+os.environ.update(LISTEN_PID=str(os.getpid()), LISTEN_FDS="1", LISTEN_FDNAMES="proxy")
+os.execv(sys.argv[2], sys.argv[2:])
+"""
+
+
+@pytest.fixture
+def handed(daemon, monkeypatch):
+    """handed(address, …): a daemon whose socket the service manager opened."""
+    def start(address, **kw):
+        # what sets LISTEN_PID must be the process that becomes the daemon
+        wrapper = [python(), "-c", HAND_OVER, address, *daemons.WRAPPER]
+        if daemons.WRAPPER and shutil.which(daemons.WRAPPER[0]) != daemons.WRAPPER[0]:
+            pytest.skip("this wrapper is not started by its path")
+        monkeypatch.setattr(daemons, "WRAPPER", wrapper)
+        monkeypatch.setattr(daemons, "BINARY", os.path.abspath(daemons.BINARY))
+        return daemon(listen=["systemd"], **kw)
+    return start
+
+
+@pytest.mark.parametrize("security", [
+    {}, {"allow_remote": True}, {"allow_remote": True, "allowed_uids": [0]}, {"client_tokens": ["t" * 32]}])
+def test_an_inherited_socket_open_to_all_needs_leave_and_identity(handed, security):
+    """The configuration says "systemd" and does not show where that listens."""
+    d = handed("0.0.0.0", _ready=False, security=security)
+    d.exit_status = 1
+    assert d.wait() == 1 and "allow_remote" in d.log and not d.addresses(), d.log
+
+
+def test_an_inherited_socket_with_both(handed, upstream):
+    token = "t" * 32
+    security = {"allow_remote": True, "client_tokens": [token], "allowed_hosts": ["localhost"]}
+    d = handed("0.0.0.0", security=security)
+    there = ("127.0.0.1", d.port)
+    host = "localhost:%d" % d.port
+    assert_error(d.request("GET", ECHO, host=host, address=there), 403, "ClientNotAllowed")
+    assert_ok(d.request("GET", ECHO, [("X-Sigferry-Token", token)], host=host, address=there))
+    # a reload can't take the identity away
+    mark = d.mark()
+    d.write(daemons.merge(d.settings, {"security": {"client_tokens": None}}))
+    d.signal(signal.SIGHUP)
+    d.wait_log("client_tokens", after=mark)
+    assert_error(d.request("GET", ECHO, host=host, address=there), 403, "ClientNotAllowed")
+    assert len(upstream.requests) == 1
