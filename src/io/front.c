@@ -304,7 +304,8 @@ void front_free(struct front *f)
     if (!f)
         return;
     if (f->mhd) {
-        /* libmicrohttpd must not be stopped while a connection is suspended. */
+        /* libmicrohttpd must not be stopped while a connection is suspended: none suspends now. */
+        f->closing = true;
         for (int p = 0; p < PHASE_COUNT; p++)
             LIST_FOR (l, &f->phase[p])
                 front_conn_giveup(CONTAINER_OF(l, struct front_conn, link));

@@ -12,7 +12,7 @@ static ssize_t pull(void *cls, uint64_t pos, char *p, size_t n)
 {
     (void)pos;
     struct front_req *fr = cls;
-    if (fr->c->gone)
+    if (fr->c->gone || fr->f->closing)
         return MHD_CONTENT_READER_END_WITH_ERROR;
     long got = fr->f->o.ops->pull(fr->user, p, n);
     if (got > 0) {

@@ -252,7 +252,7 @@ enum MHD_Result front_on_request(void *cls, struct MHD_Connection *mc, const cha
 {
     (void)cls;
     struct front_req *fr = *con_cls;
-    if (!fr || !fr->c || fr->c->gone)
+    if (!fr || !fr->c || fr->c->gone || fr->f->closing)
         return MHD_NO;
     if (!fr->opened)
         return first_call(fr, mc, url, method, version);

@@ -117,6 +117,13 @@ static bool spill(struct spool *s)
     return true;
 }
 
+void spool_expect(struct spool *s, uint64_t n)
+{
+    /* Growing by doubling would copy, and wipe, as much again. Short of memory, the write says so. */
+    if (s->fd < 0 && n <= s->mem_max && n > s->mem.size)
+        (void)!buf_reserve(&s->mem, (size_t)n - s->mem.n);
+}
+
 enum err spool_write(struct spool *s, const char *p, size_t n)
 {
     if (s->size > s->max || n > s->max - s->size)

@@ -23,6 +23,8 @@ void spool_limits(struct spool *s, size_t mem_max, uint64_t max);
 void spool_reset(struct spool *s, size_t keep);
 void spool_free(struct spool *s);
 
+/* n bytes are announced: room for them is made at once when they are to stay in memory. */
+void spool_expect(struct spool *s, uint64_t n);
 /* Appends. ERR_BODY_TOO_LARGE beyond max; ERR_OVERLOADED when memory or the disk is short (errno
  * in the log). */
 NODISCARD enum err spool_write(struct spool *s, const char *p, size_t n);

@@ -18,6 +18,7 @@ struct up *up_new(struct loop *loop, struct resolver *r, struct stat *st,
     list_init(&u->more);
     list_init(&u->dead);
     list_init(&u->free_conns);
+    list_init(&u->all);
     list_init(&u->conns_dead);
     if (!up_configure(u, o, msg, msgsize)) {
         up_free(u);
@@ -64,7 +65,9 @@ void up_free(struct up *u)
     if (!u)
         return;
     struct list *l;
-    up_flush(u);
+    /* Idle ones, and those that still open for a request that was given up. */
+    LIST_FOR (c, &u->all)
+        up_conn_drop(CONTAINER_OF(c, struct up_conn, all));
     while ((l = list_pop(&u->dead)) || (l = list_pop(&u->free_conns))) {
         struct up_conn *uc = CONTAINER_OF(l, struct up_conn, link);
         resp_free(&uc->resp);
@@ -148,8 +151,9 @@ static struct up_conn *take_idle(struct up_host *h)
 {
     while (!list_empty(&h->idle)) {
         struct up_conn *uc = CONTAINER_OF(h->idle.next, struct up_conn, link);
-        /* The watch saw no end in this turn; look again only after some time has gone. */
-        if (clock_ns() - uc->used_ns > NS_PER_MS && !conn_is_quiet(uc->conn)) {
+        /* The watch saw no end of it when the turn began: look again only if that is a while ago.
+         */
+        if (clock_fresh_ns() - clock_ns() > NS_PER_MS && !conn_is_quiet(uc->conn)) {
             size_t n;
             if (conn_recv(uc->conn, h->u->scratch, UP_SCRATCH, &n) != CONN_AGAIN) {
                 up_conn_drop(uc);
@@ -321,6 +325,7 @@ bool up_reap(struct up *u)
     while ((l = list_pop(&u->dead))) {
         struct up_conn *uc = CONTAINER_OF(l, struct up_conn, link);
         list_push(&u->free_conns, l);
+        list_unlink(&uc->all);
         uc->uh = NULL;
     }
     return !list_empty(&u->more);

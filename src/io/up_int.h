@@ -36,6 +36,7 @@ struct up_conn {
     struct conn *conn;  /* NULL while resolving */
     struct up_req *req; /* BUSY: whose; RESOLVING, CONNECTING: who started it, or NULL */
     enum up_state state;
+    struct list all;    /* in u->all until it is free again */
     struct list link;   /* in uh->idle (IDLE), u->more (BUSY with bytes waiting), u->dead */
     struct timer timer; /* idle limit, or the backstop of an orphaned connect */
     uint64_t born_ns, used_ns;
@@ -53,7 +54,7 @@ struct up {
     struct list conns_dead; /* closed, of this context and earlier ones */
     unsigned epoch;         /* counts configurations */
     unsigned nhosts;
-    struct list hosts, more, dead, free_conns;
+    struct list hosts, more, dead, free_conns, all;
     char scratch[UP_SCRATCH];
 };
 

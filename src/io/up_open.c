@@ -236,6 +236,8 @@ bool up_conn_open(struct up_host *h, struct up_req *q)
     if (!l)
         resp_init(&uc->resp);
     list_init(&uc->link);
+    list_init(&uc->all);
+    list_push(&u->all, &uc->all);
     uc->uh = h;
     uc->conn = NULL;
     uc->req = q;

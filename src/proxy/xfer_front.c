@@ -233,8 +233,10 @@ static size_t on_body(void *user, const char *p, size_t n)
         took = stream_body(x, p, n);
         e = x->window.failed ? ERR_OVERLOADED : ERR_OK;
     } else {
-        if (!x->hashing)
+        if (!x->hashing) {
             e = digest_begin(x->hash) ? ERR_OK : ERR_INTERNAL;
+            spool_expect(&x->body, x->verdict->length);
+        }
         x->hashing = true;
         if (e == ERR_OK)
             e = digest_update(x->hash, p, n) ? spool_write(&x->body, p, n) : ERR_INTERNAL;
