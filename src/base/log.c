@@ -22,6 +22,7 @@
 enum {
     REPEAT_MAX = 10,   /* lines of one warning or error in a second */
     REPEAT_SLOTS = 64, /* formats watched at a time */
+    GATHER_MAX = 4 * LOG_LINE_MAX,
 };
 
 /* How the descriptor is kept from making us wait. */
@@ -37,6 +38,7 @@ struct sink {
     bool journal;
     enum sink_kind kind;
     size_t line_max;
+    size_t write_max; /* gathered lines in one write; 0: a write for each */
 };
 
 static struct {
@@ -62,10 +64,17 @@ static bool is_journal(const struct stat *st)
     return env && n > 0 && strcmp(env, mine) == 0;
 }
 
-/* A pipe takes lines up to PIPE_BUF whole or not at all. */
-static size_t line_max_of(const struct stat *st)
+/* A pipe takes up to PIPE_BUF whole or not at all, and a datagram is one line. */
+static void set_sizes(struct sink *s, int fd, const struct stat *st)
 {
-    return S_ISFIFO(st->st_mode) ? PIPE_BUF : LOG_LINE_MAX;
+    int type = 0;
+    socklen_t len = sizeof type;
+    s->line_max = s->write_max = S_ISFIFO(st->st_mode) ? PIPE_BUF : LOG_LINE_MAX;
+    if (S_ISREG(st->st_mode))
+        s->write_max = GATHER_MAX;
+    else if (S_ISSOCK(st->st_mode) &&
+             (getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &len) != 0 || type != SOCK_STREAM))
+        s->write_max = 0;
 }
 
 static struct sink sink_stderr(void)
@@ -74,7 +83,7 @@ static struct sink sink_stderr(void)
     struct stat st;
     if (fstat(STDERR_FILENO, &st) != 0)
         return s;
-    s.line_max = line_max_of(&st);
+    set_sizes(&s, STDERR_FILENO, &st);
     s.journal = is_journal(&st);
     s.fd = STDERR_FILENO;
     if (S_ISSOCK(st.st_mode)) {
@@ -105,7 +114,7 @@ static bool sink_file(const char *name, struct sink *out)
         errno = e;
         return false;
     }
-    s.line_max = line_max_of(&st);
+    set_sizes(&s, s.fd, &st);
     *out = s;
     return true;
 }
@@ -194,6 +203,75 @@ static ssize_t write_once(const struct sink *s, const char *p, size_t n)
     return rc;
 }
 
+/* What one thread has gathered; p is NULL when it does not. */
+static _Thread_local struct {
+    char *p; /* room for GATHER_MAX and a line, after a byte that is free for a newline */
+    size_t n;
+    unsigned lines;
+} gathered;
+
+/* One write of n bytes at p, before which a byte is free. The lock is held. */
+static void put_out(const struct sink *s, char *p, size_t n, unsigned lines)
+{
+    bool was_torn = atomic_exchange(&torn, false);
+    if (was_torn) {
+        *--p = '\n';
+        n++;
+    }
+    ssize_t rc = s->fd < 0 ? -1 : write_once(s, p, n);
+    if (rc != (ssize_t)n) {
+        atomic_fetch_add(&dropped, lines);
+        if (rc > 0 || was_torn)
+            atomic_store(&torn, true);
+    }
+}
+
+/* The lock is held. */
+static void flush_gathered(const struct sink *s)
+{
+    char *p = gathered.p;
+    const size_t max = s->write_max ? s->write_max : LOG_LINE_MAX;
+    while (gathered.n) {
+        size_t n = gathered.n;
+        unsigned lines = gathered.lines;
+        if (n > max) { /* gathered for a file, before the log moved to a pipe */
+            const char *end = memrchr(p, '\n', max);
+            n = end ? (size_t)(end - p) + 1 : max;
+            lines = 1;
+        }
+        char before = p[-1]; /* the end of the line before, or the free byte */
+        put_out(s, p, n, lines);
+        p[-1] = before;
+        p += n;
+        gathered.n -= n;
+        gathered.lines -= lines < gathered.lines ? lines : gathered.lines;
+    }
+    gathered.lines = 0;
+}
+
+void log_flush(void)
+{
+    if (!gathered.n)
+        return;
+    int saved = errno;
+    pthread_rwlock_rdlock(&lock);
+    flush_gathered(&now.sink);
+    pthread_rwlock_unlock(&lock);
+    errno = saved;
+}
+
+void log_gather(bool on)
+{
+    log_flush();
+    if (on && !gathered.p) {
+        char *room = malloc(1 + GATHER_MAX + LOG_LINE_MAX);
+        gathered.p = room ? room + 1 : NULL;
+    } else if (!on && gathered.p) {
+        free(gathered.p - 1);
+        gathered.p = NULL;
+    }
+}
+
 static void emit(enum log_level lvl, struct str msg, const struct log_field *f, size_t nf)
 {
     char room[LOG_LINE_MAX + 1];
@@ -214,18 +292,18 @@ static void emit(enum log_level lvl, struct str msg, const struct log_field *f, 
             .fields = f,
             .nfields = nf,
         };
-        size_t n = log_text(room + 1, s->line_max, now.format, now.template, &e);
-        char *p = room + 1;
-        bool was_torn = atomic_exchange(&torn, false);
-        if (was_torn) {
-            *--p = '\n';
-            n++;
-        }
-        ssize_t rc = write_once(s, p, n);
-        if (rc != (ssize_t)n) {
-            atomic_fetch_add(&dropped, 1);
-            if (rc > 0 || was_torn)
-                atomic_store(&torn, true);
+        bool gather = gathered.p && lvl == LOG_INFO && nf > 0;
+        char *p = gather ? gathered.p + gathered.n : room + 1;
+        size_t n = log_text(p, s->line_max, now.format, now.template, &e);
+        if (!gather || gathered.n + n > s->write_max)
+            flush_gathered(s);
+        if (!gather || n > s->write_max) {
+            put_out(s, p, n, 1);
+        } else {
+            if (p != gathered.p + gathered.n)
+                memmove(gathered.p, p, n);
+            gathered.n += n;
+            gathered.lines++;
         }
     }
     pthread_rwlock_unlock(&lock);

@@ -66,6 +66,14 @@ void log_line(enum log_level lvl, const char *fmt, ...) PRINTF_LIKE(2, 3);
  * written when the level is off (LOG_DEBUG: when no debug category is on either). */
 void log_fields(enum log_level lvl, const char *msg, const struct log_field *f, size_t n);
 
+/* From now on this thread's structured lines at LOG_INFO are gathered, and written by log_flush, by
+ * its next other line, or when they have become many: a write each would cost more than the rest of
+ * the line. Without memory they go on being written at once. false: no more (writes what is there).
+ */
+void log_gather(bool on);
+/* Writes what this thread has gathered. A loop calls it at the end of each turn. */
+void log_flush(void);
+
 /* Lines that a full pipe or disk made us drop since the start. */
 uint64_t log_dropped(void);
 

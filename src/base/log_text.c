@@ -4,6 +4,7 @@
  */
 #include "base/log_text.h"
 #include "base/clock.h"
+#include "base/fmt.h"
 #include <assert.h>
 #include <math.h>
 #include <stdarg.h>
@@ -108,11 +109,25 @@ static void put_message(struct out *o, struct str s, enum style style, size_t ta
         (void)putz(o, "...");
 }
 
+/* Thousandths are enough for what is logged; printf would cost more than the rest of the line. */
+static bool put_thousandths(struct out *o, uint64_t v)
+{
+    char digits[FMT_U64_MAX];
+    struct str whole = fmt_u64(digits, v / 1000);
+    const unsigned rest = (unsigned)(v % 1000);
+    const char part[4] = {'.', (char)('0' + rest / 100), (char)('0' + rest / 10 % 10),
+                          (char)('0' + rest % 10)};
+    return put(o, whole.p, whole.n) && (rest == 0 || put(o, part, sizeof part));
+}
+
 static bool put_number(struct out *o, double v, enum style style)
 {
     char text[400];
     if (!isfinite(v))
         return putz(o, style == JSON ? "null" : "nan");
+    double scaled = v * 1000;
+    if (v >= 0 && v < 9e12 && fabs(scaled - rint(scaled)) <= scaled * 1e-15)
+        return put_thousandths(o, (uint64_t)rint(scaled));
     bool whole = fabs(v) < 9e15 && v == floor(v);
     int len = snprintf(text, sizeof(text), whole ? "%.0f" : "%.3f", v);
     return len > 0 && (size_t)len < sizeof(text) && put(o, text, (size_t)len);
@@ -121,7 +136,7 @@ static bool put_number(struct out *o, double v, enum style style)
 static bool is_bare(struct str s)
 {
     for (size_t i = 0; i < s.n; i++)
-        if (s.p[i] <= 0x20 || s.p[i] >= 0x7f || strchr("\"=\\", s.p[i]))
+        if (s.p[i] <= 0x20 || s.p[i] >= 0x7f || s.p[i] == '"' || s.p[i] == '=' || s.p[i] == '\\')
             return false;
     return s.n > 0;
 }
@@ -151,18 +166,27 @@ static void put_fields(struct out *o, const struct log_event *e, bool json, size
     o->max += tail;
 }
 
-/* UTC with milliseconds, RFC 3339. */
+/* UTC with milliseconds, RFC 3339. The part down to the second is made once a second. */
 static void put_time(struct out *o, uint64_t wall_ns)
 {
+    static _Thread_local struct {
+        time_t t;
+        size_t n; /* 0 until it is made */
+        char text[32];
+    } made;
     time_t t = (time_t)(wall_ns / NS_PER_SEC);
-    struct tm tm;
-    char text[40];
-    if (!gmtime_r(&t, &tm))
-        return;
-    size_t n = strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%S", &tm);
-    int more =
-        snprintf(text + n, sizeof(text) - n, ".%03uZ", (unsigned)(wall_ns / NS_PER_MS % 1000));
-    (void)put(o, text, n + (size_t)more);
+    const unsigned ms = (unsigned)(wall_ns / NS_PER_MS % 1000);
+    const char part[5] = {'.', (char)('0' + ms / 100), (char)('0' + ms / 10 % 10),
+                          (char)('0' + ms % 10), 'Z'};
+    if (!made.n || made.t != t) {
+        struct tm tm;
+        made.n = gmtime_r(&t, &tm)
+                     ? strftime(made.text, sizeof(made.text), "%Y-%m-%dT%H:%M:%S", &tm)
+                     : 0;
+        made.t = t;
+    }
+    if (made.n && put(o, made.text, made.n))
+        (void)put(o, part, sizeof part);
 }
 
 /* Local time, as the SDKs' loggers show it. */

@@ -222,6 +222,7 @@ static void turn(struct worker *w)
     proxy_settle(w->proxy);
     proxy_recycle(w->proxy);
     w->more = up_reap(w->up);
+    log_flush();
     atomic_store_explicit(&w->conns, front_connections(w->front), memory_order_relaxed);
     stat_add(w->stat, STAT_CLIENT_CONNS,
              (int64_t)front_connections(w->front) - stat_get(w->stat, STAT_CLIENT_CONNS));
@@ -239,6 +240,7 @@ static bool drained(struct worker *w)
 static void *run(void *arg)
 {
     struct worker *w = arg;
+    log_gather(true);
     while (!atomic_load_explicit(&w->stop, memory_order_relaxed)) {
         turn(w);
         if (w->phase == DRAINING && proxy_inflight(w->proxy) == 0 && drained(w))
@@ -253,6 +255,7 @@ static void *run(void *arg)
     loop_poll(&w->loop, 0); /* connections that were handed over last are closed */
     proxy_settle(w->proxy);
     proxy_recycle(w->proxy);
+    log_gather(false);
     w->o.stopped(w->o.arg);
     return NULL;
 }

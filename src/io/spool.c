@@ -119,7 +119,8 @@ static bool spill(struct spool *s)
 
 void spool_expect(struct spool *s, uint64_t n)
 {
-    /* Growing by doubling would copy, and wipe, as much again. Short of memory, the write says so. */
+    /* Growing by doubling would copy, and wipe, as much again. Short of memory, the write says so.
+     */
     if (s->fd < 0 && n <= s->mem_max && n > s->mem.size)
         (void)!buf_reserve(&s->mem, (size_t)n - s->mem.n);
 }

@@ -134,6 +134,7 @@ class Daemon:
             with self.changed:
                 self.lines.append(line.decode("utf-8", "replace").rstrip("\n"))
                 self.changed.notify_all()
+        self.process.stdout.close()
         with self.changed:
             self.ended = True
             self.changed.notify_all()

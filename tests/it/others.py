@@ -21,6 +21,16 @@ needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to become
 SANDBOXED = any("sandboxed.py" in w for w in daemons.WRAPPER)
 not_sandboxed = pytest.mark.skipif(SANDBOXED, reason="the unit's sandbox denies chown and AF_NETLINK")
 
+
+def sanitized():
+    """A sanitizer's leak check wants to trace the process: what forbids that is left out, or fails."""
+    with open(daemons.BINARY, "rb") as f:
+        data = f.read()
+    return b"__asan_init" in data or b"__tsan_init" in data
+
+
+not_sanitized = pytest.mark.skipif(sanitized(), reason="not with a sanitizer's run-time")
+
 ASK = r"""
 import socket, sys
 host, port, data = sys.argv[1], sys.argv[2], bytes.fromhex(sys.argv[3])

@@ -25,13 +25,15 @@ def race(d, upstream, posts, clients, jitter, headers=()):
         limit = time.monotonic() + rnd.uniform(0, jitter)
         sock = ex.connection.sock
         pending = getattr(sock, "pending", lambda: 0)
+        ready = select.poll()
+        ready.register(sock, select.POLLIN)
         while not (ex.connection.buffer or pending()):
             left = limit - time.monotonic()
             if left <= 0:
                 closed[0] += 1
                 ex.close(notify=rnd.random() < 0.5)
                 return
-            if select.select([sock], [], [], left)[0]:
+            if ready.poll(left * 1000):
                 return
 
     upstream.on("race", handler)

@@ -16,7 +16,7 @@ import daemon as daemons
 from checks import ECHO, assert_error, assert_ok
 from client import until
 from others import (NOBODY, STRANGER, USER, as_user, ask, can_run_binary, needs_root,  # noqa: F401
-                    not_sandboxed, open_dir, python)
+                    not_sandboxed, not_sanitized, open_dir, python)
 
 OK, NO = "HTTP/1.1 200 OK", "HTTP/1.1 403 Forbidden"
 
@@ -313,6 +313,7 @@ print("ptrace", libc.ptrace(16, int(pid), 0, 0))
 
 
 @needs_root
+@not_sanitized
 def test_the_same_user_cannot_read_the_memory(daemon, upstream, open_dir, monkeypatch):
     if not can_run_binary(USER):
         pytest.skip("the binary is where another user can't run it")

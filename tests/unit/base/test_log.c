@@ -329,6 +329,110 @@ START_TEST(threads_do_not_mix_lines)
 }
 END_TEST
 
+static void say(const char *what, size_t padding)
+{
+    static char pad[4000];
+    memset(pad, 'p', sizeof(pad));
+    const struct log_field f[] = {{.name = "what", .value = str_of(what)},
+                                  {.name = "pad", .value = str_n(pad, padding)}};
+    log_fields(LOG_INFO, "access", f, ARRAY_LEN(f));
+}
+
+START_TEST(gathered_lines_wait_for_the_flush)
+{
+    int fd[2];
+    pipe_as_stderr(fd);
+    ck_assert(log_open(&to_stderr));
+    log_gather(true);
+    say("one", 1);
+    say("two", 1);
+    ck_assert_str_eq(drain(fd[0]), "");
+    log_flush();
+    const char *text = drain(fd[0]);
+    ck_assert_uint_eq(count(text, "\n"), 2);
+    ck_assert(strstr(text, "what=one") < strstr(text, "what=two"));
+    /* What is not an access line waits for nothing, and does not overtake. */
+    say("three", 1);
+    log_msg(LOG_INFO, "four");
+    text = drain(fd[0]);
+    ck_assert_ptr_nonnull(strstr(text, "what=three"));
+    ck_assert(strstr(text, "what=three") < strstr(text, "msg=\"four\""));
+    say("five", 1);
+    log_gather(false);
+    ck_assert_ptr_nonnull(strstr(drain(fd[0]), "what=five"));
+    say("six", 1);
+    ck_assert_ptr_nonnull(strstr(drain(fd[0]), "what=six"));
+    close(fd[0]);
+    close(fd[1]);
+}
+END_TEST
+
+START_TEST(many_gathered_lines_stay_whole)
+{
+    int fd[2];
+    pipe_as_stderr(fd);
+    ck_assert(log_open(&to_stderr));
+    uint64_t before = log_dropped();
+    log_gather(true);
+    for (int i = 0; i < 30; i++) /* more than a pipe takes whole at a time */
+        say("line", 1000);
+    ck_assert_ptr_nonnull(strstr(drain(fd[0]), "what=line"));
+    for (int i = 0; i < 500; i++) /* 500 kB into 64 KiB that nobody reads */
+        say("line", 1000);
+    log_flush();
+    uint64_t lost = log_dropped() - before;
+    ck_assert_uint_gt(lost, 0);
+    const char *text = drain(fd[0]);
+    size_t left = count(text, "time="), ends = count(text, "pppp\n");
+    ck_assert_uint_eq(left, ends);
+    ck_assert_uint_lt(left, 500);
+    ck_assert_uint_ge(left + lost, 500);
+    ck_assert_uint_le(left + lost, 530);
+    log_gather(false);
+    close(fd[0]);
+    close(fd[1]);
+}
+END_TEST
+
+START_TEST(gathered_lines_follow_a_new_log)
+{
+    int fd[2];
+    struct log_options o = {.level = LOG_INFO, .format = LOG_TEXT, .file = path("gathered")};
+    ck_assert(log_open(&o));
+    log_gather(true);
+    for (int i = 0; i < 20; i++)
+        say("line", 1000);
+    ck_assert_str_eq(contents("gathered"), ""); /* a file takes more at a time */
+    pipe_as_stderr(fd);
+    ck_assert(log_open(&to_stderr));
+    log_flush();
+    const char *text = drain(fd[0]);
+    ck_assert_uint_eq(count(text, "time="), 20);
+    ck_assert_uint_eq(count(text, "pppp\n"), 20);
+    /* Datagrams: a line each. */
+    int pair[2];
+    ck_assert_int_eq(socketpair(AF_UNIX, SOCK_DGRAM, 0, pair), 0);
+    ck_assert_int_eq(dup2(pair[1], 2), 2);
+    say("left", 1);
+    ck_assert(log_open(&to_stderr));
+    say("next", 1);
+    char got[256];
+    ssize_t n = recv(pair[0], got, sizeof(got) - 1, MSG_DONTWAIT);
+    ck_assert_int_gt(n, 0);
+    got[n] = '\0';
+    ck_assert_ptr_nonnull(strstr(got, "what=left"));
+    n = recv(pair[0], got, sizeof(got) - 1, MSG_DONTWAIT);
+    ck_assert_int_gt(n, 0);
+    got[n] = '\0';
+    ck_assert_ptr_nonnull(strstr(got, "what=next"));
+    log_gather(false);
+    for (int i = 0; i < 2; i++) {
+        close(fd[i]);
+        close(pair[i]);
+    }
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("log");
@@ -345,6 +449,9 @@ int main(void)
     tcase_add_test(t, file_is_reopened);
     tcase_add_test(t, file_on_stderr_is_appended_to);
     tcase_add_test(t, threads_do_not_mix_lines);
+    tcase_add_test(t, gathered_lines_wait_for_the_flush);
+    tcase_add_test(t, many_gathered_lines_stay_whole);
+    tcase_add_test(t, gathered_lines_follow_a_new_log);
     suite_add_tcase(s, t);
     SRunner *r = srunner_create(s);
     srunner_run_all(r, CK_ENV);

@@ -2,6 +2,7 @@
 /* Tests of base/log_text. */
 #include "base/log_text.h"
 #include <check.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
@@ -136,6 +137,26 @@ START_TEST(fields)
 }
 END_TEST
 
+/* The short way for what is counted in thousandths says what printf does. */
+START_TEST(numbers)
+{
+    static const double at[] = {0,       0.001,       0.999,      0.0005,     0.0015,   1.0005,
+                                2.5,     1e6 + 0.125, 1e12,       9e12,       8.9e12,   9e15,
+                                1e18,    -0.25,       123456.789, 1e-9,       4096,     0.1005,
+                                99.9995, 1e300,       -1e300,     0.00099999, 7.1234567};
+    for (size_t i = 0; i < ARRAY_LEN(at) + 20000; i++) {
+        double v = i < ARRAY_LEN(at) ? at[i] : (double)((i * 7919) % 1000003) / 1000.0;
+        char want[400], line[500];
+        bool whole = fabs(v) < 9e15 && v == floor(v);
+        snprintf(want, sizeof(want), whole ? "%.0f" : "%.3f", v);
+        snprintf(line, sizeof(line), "level=info msg=\"m\" v=%s", want);
+        const struct log_field f = {.name = "v", .number = v, .is_number = true};
+        const struct log_event e = {LOG_INFO, when, true, STR("m"), &f, 1};
+        ck_assert_str_eq(render(LOG_LINE_MAX, LOG_TEXT, NULL, &e) + 3, line);
+    }
+}
+END_TEST
+
 START_TEST(journal_has_priorities_and_no_time)
 {
     static const char *const want[] = {"<3>level=error msg=\"m\"", "<4>level=warn msg=\"m\"",
@@ -177,6 +198,7 @@ int main(void)
     tcase_add_test(t, long_messages_are_cut_whole);
     tcase_add_test(t, fields_are_whole_or_left_out);
     tcase_add_test(t, fields);
+    tcase_add_test(t, numbers);
     tcase_add_test(t, journal_has_priorities_and_no_time);
     tcase_add_test(t, template);
     suite_add_tcase(s, t);

@@ -223,6 +223,28 @@ START_TEST(a_cut_file_is_an_error_not_an_end)
 }
 END_TEST
 
+START_TEST(an_announced_body_is_never_moved)
+{
+    spool_expect(&s, MEM);
+    const char *p = s.mem.p;
+    ck_assert_ptr_nonnull(p);
+    for (int i = 0; i < MEM / 4; i++)
+        ck_assert_int_eq(add(4), ERR_OK);
+    ck_assert_ptr_eq(s.mem.p, p);
+    ck_assert_uint_eq(s.mem.size, MEM);
+    check_all(7);
+    /* What won't stay in memory reserves nothing; a client that says too little is served. */
+    spool_reset(&s, 0);
+    spool_expect(&s, MEM + 1);
+    spool_expect(&s, UINT64_MAX);
+    ck_assert_ptr_null(s.mem.p);
+    spool_expect(&s, 5);
+    ck_assert_int_eq(add(MEM + 100), ERR_OK);
+    spool_expect(&s, 10);
+    check_all(30);
+}
+END_TEST
+
 int main(void)
 {
     Suite *su = suite_create("spool");
@@ -239,6 +261,7 @@ int main(void)
     tcase_add_test(c, a_tmpdir_that_is_not_there_is_passed_over);
     tcase_add_test(c, a_failed_write_is_overloaded_and_leaves_the_rest_readable);
     tcase_add_test(c, no_descriptor_left_is_overloaded);
+    tcase_add_test(c, an_announced_body_is_never_moved);
     tcase_add_test(c, a_cut_file_is_an_error_not_an_end);
     suite_add_tcase(su, c);
     SRunner *r = srunner_create(su);
