@@ -101,10 +101,24 @@ void up_conn_drop(struct up_conn *uc)
     h->nconns--;
 }
 
-static void idle_expired(struct timer *t)
+bool up_conn_due(struct up_conn *uc, uint64_t at_ns)
+{
+    if (uc->timer.pos && uc->timer.at_ns <= at_ns)
+        return true;
+    return timer_set(&uc->uh->u->loop->timers, &uc->timer, at_ns);
+}
+
+void up_conn_timer(struct timer *t)
 {
     struct up_conn *uc = CONTAINER_OF(t, struct up_conn, timer);
     struct up_host *h = uc->uh;
+    if (uc->state == UC_BUSY) {
+        up_exchange_timer(uc);
+        return;
+    }
+    if (uc->state != UC_IDLE ||
+        (uc->idle_until_ns > clock_ns() && up_conn_due(uc, uc->idle_until_ns)))
+        return;
     up_conn_drop(uc);
     up_host_maybe_free(h);
 }
@@ -130,12 +144,10 @@ void up_conn_release(struct up_conn *uc, bool reusable)
         up_host_maybe_free(h);
         return;
     }
-    timer_init(&uc->timer, idle_expired);
-    uc->used_ns = clock_ns();
-    uint64_t until = uc->used_ns + h->u->o.idle_ns;
-    if (h->u->o.max_age_ns && uc->born_ns + h->u->o.max_age_ns < until)
-        until = uc->born_ns + h->u->o.max_age_ns;
-    if (!timer_set(&h->u->loop->timers, &uc->timer, until)) {
+    uc->idle_until_ns = clock_ns() + h->u->o.idle_ns;
+    if (h->u->o.max_age_ns && uc->born_ns + h->u->o.max_age_ns < uc->idle_until_ns)
+        uc->idle_until_ns = uc->born_ns + h->u->o.max_age_ns;
+    if (!up_conn_due(uc, uc->idle_until_ns)) {
         up_conn_drop(uc);
         up_host_feed(h);
         return;
@@ -161,7 +173,6 @@ static struct up_conn *take_idle(struct up_host *h)
             }
         }
         list_unlink(&uc->link);
-        timer_unset(&h->u->loop->timers, &uc->timer);
         h->nidle--;
         return uc;
     }

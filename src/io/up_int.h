@@ -38,8 +38,8 @@ struct up_conn {
     enum up_state state;
     struct list all;    /* in u->all until it is free again */
     struct list link;   /* in uh->idle (IDLE), u->more (BUSY with bytes waiting), u->dead */
-    struct timer timer; /* idle limit, or the backstop of an orphaned connect */
-    uint64_t born_ns, used_ns;
+    struct timer timer; /* of the look-up, then up_conn_timer's */
+    uint64_t born_ns, idle_until_ns;
     unsigned epoch; /* u->epoch it was made under */
     struct resolve_query rq;
     struct resp resp;
@@ -62,6 +62,11 @@ struct up {
 void up_host_feed(struct up_host *h);
 void up_conn_release(struct up_conn *uc, bool reusable);
 void up_conn_drop(struct up_conn *uc);
+/* The timer of a connected uc: silence of an exchange, or the end of idleness. It is only ever
+ * moved forward, and looks at what is due when it fires: a request costs no timer then. */
+void up_conn_timer(struct timer *t);
+/* Lets the timer fire at at_ns or earlier; false when memory is short. */
+NODISCARD bool up_conn_due(struct up_conn *uc, uint64_t at_ns);
 void up_req_fail(struct up_req *q, enum err e, const char *why);
 /* Puts q first in the queue and serves the queue; its timer is set already. */
 void up_req_queue(struct up_host *h, struct up_req *q);
@@ -77,6 +82,8 @@ extern const struct conn_ops up_conn_ops;
 void up_exchange_start(struct up_conn *uc, struct up_req *q);
 void up_exchange_read(struct up_conn *uc);
 void up_exchange_write(struct up_conn *uc);
+void up_exchange_timer(struct up_conn *uc);
+/* Waited too long for a connection. */
 void up_req_timer(struct timer *t);
 
 #endif

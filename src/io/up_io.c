@@ -15,43 +15,42 @@ static uint64_t out_total(const struct up_req *q)
 static void finish(struct up_conn *uc, enum err e, const char *why)
 {
     struct up_req *q = uc->req;
-    struct up *u = uc->uh->u;
     bool whole = q->out == out_total(q);
     q->uc = NULL;
     q->active = false;
-    timer_unset(&u->loop->timers, &q->timer);
     bool reusable = e == ERR_OK && whole && !q->out_failed && uc->resp.keep_alive;
     q->ops->done(q, e, why); /* before the release: head views live in the connection's parser */
     up_conn_release(uc, reusable);
 }
 
-/* How much of silence is too much: re-armed lazily, so that traffic costs no timer. */
 void up_req_timer(struct timer *t)
 {
     struct up_req *q = CONTAINER_OF(t, struct up_req, timer);
-    struct up *u = q->uh->u;
-    if (!q->uc) {
-        struct up_conn *uc = q->opening;
-        struct up_host *h = q->uh;
-        q->opening = NULL;
-        if (uc) {
-            uc->req = NULL;
-            up_conn_drop(uc);
-        }
-        up_req_fail(q, uc ? ERR_CONNECT_TIMEOUT : ERR_POOL_EXHAUSTED,
-                    uc ? "connect_timeout has passed" : "pool.pending_timeout has passed");
-        up_host_feed(h);
-        up_host_maybe_free(h);
-        return;
+    struct up_conn *uc = q->opening;
+    struct up_host *h = q->uh;
+    q->opening = NULL;
+    if (uc) {
+        uc->req = NULL;
+        up_conn_drop(uc);
     }
+    up_req_fail(q, uc ? ERR_CONNECT_TIMEOUT : ERR_POOL_EXHAUSTED,
+                uc ? "connect_timeout has passed" : "pool.pending_timeout has passed");
+    up_host_feed(h);
+    up_host_maybe_free(h);
+}
+
+/* How much of silence is too much? */
+void up_exchange_timer(struct up_conn *uc)
+{
+    struct up_req *q = uc->req;
     uint64_t now = clock_ns(), due = q->last_ns + q->read_ns;
     if (q->paused || q->starved)
         due = now + q->read_ns; /* it is the client that is waited for */
     else if (q->first_byte_ns && !q->head_seen && q->first_byte_ns + q->read_ns < due)
         due = q->first_byte_ns + q->read_ns; /* a head that drips */
-    if (due > now && timer_set(&u->loop->timers, &q->timer, due))
+    if (due > now && up_conn_due(uc, due))
         return;
-    finish(q->uc, ERR_READ_TIMEOUT, "read_timeout has passed");
+    finish(uc, ERR_READ_TIMEOUT, "read_timeout has passed");
 }
 
 /* Looked at in up_run: what ends an exchange must not end it within up_start. */
@@ -63,14 +62,14 @@ static void look_later(struct up_conn *uc)
 
 void up_exchange_start(struct up_conn *uc, struct up_req *q)
 {
-    struct up *u = uc->uh->u;
     uc->req = q;
     uc->state = UC_BUSY;
     q->uc = uc;
     q->opening = NULL;
     q->last_ns = q->connected_ns = clock_ns();
     resp_reset(&uc->resp, q->is_head);
-    if (!timer_set(&u->loop->timers, &q->timer, q->last_ns + q->read_ns)) {
+    timer_unset(&uc->uh->u->loop->timers, &q->timer); /* that of its waiting */
+    if (!up_conn_due(uc, q->last_ns + q->read_ns)) {
         q->out_failed = true; /* no exchange without a deadline */
         look_later(uc);
         return;
@@ -249,6 +248,7 @@ static void connected(struct conn *c, enum err e, const char *why)
     if (conn_is_tls(c))
         stat_add(h->u->st, STAT_TLS_HANDSHAKES, 1);
     timer_unset(&h->u->loop->timers, &uc->timer);
+    timer_init(&uc->timer, up_conn_timer);
     if (!q) {
         up_conn_release(uc, true);
         return;

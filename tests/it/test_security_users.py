@@ -317,13 +317,12 @@ print("ptrace", libc.ptrace(16, int(pid), 0, 0))
 def test_the_same_user_cannot_read_the_memory(daemon, upstream, open_dir, monkeypatch):
     if not can_run_binary(USER):
         pytest.skip("the binary is where another user can't run it")
-    monkeypatch.setattr(daemons, "WRAPPER", ["setpriv", "--reuid=%d" % USER, "--regid=%d" % USER,
-                                             "--clear-groups", *daemons.WRAPPER])
     sub = open_dir / "d"
     os.mkdir(sub)
-    os.chown(sub, USER, USER)
+    monkeypatch.setattr(daemons, "WRAPPER", [
+        "sh", "-c", 'chown -R %d "$0" && exec setpriv --reuid=%d --regid=%d --clear-groups "$@"'
+        % (USER, USER, USER), sub, *daemons.WRAPPER])
     d = daemon(_ready=False, _directory=sub, tls=None, connect_to=None)
-    os.chown(d.path, USER, USER)  # written by root: before it was read, or root's is fine as well
     d.wait_ready()
     until(lambda: int(re.search(r"Uid:\s+(\d+)", open("/proc/%d/status" % d.pid).read())[1]) == USER)
     seen = as_user(USER, python(), "-c", READ_MEMORY, d.pid).stdout.decode()

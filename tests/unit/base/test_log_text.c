@@ -146,13 +146,13 @@ START_TEST(numbers)
                                 99.9995, 1e300,       -1e300,     0.00099999, 7.1234567};
     for (size_t i = 0; i < ARRAY_LEN(at) + 20000; i++) {
         double v = i < ARRAY_LEN(at) ? at[i] : (double)((i * 7919) % 1000003) / 1000.0;
-        char want[400], line[500];
+        char want[400], full[500];
         bool whole = fabs(v) < 9e15 && v == floor(v);
         snprintf(want, sizeof(want), whole ? "%.0f" : "%.3f", v);
-        snprintf(line, sizeof(line), "level=info msg=\"m\" v=%s", want);
+        snprintf(full, sizeof(full), "level=info msg=\"m\" v=%s", want);
         const struct log_field f = {.name = "v", .number = v, .is_number = true};
         const struct log_event e = {LOG_INFO, when, true, STR("m"), &f, 1};
-        ck_assert_str_eq(render(LOG_LINE_MAX, LOG_TEXT, NULL, &e) + 3, line);
+        ck_assert_str_eq(render(LOG_LINE_MAX, LOG_TEXT, NULL, &e) + 3, full);
     }
 }
 END_TEST
