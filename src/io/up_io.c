@@ -109,6 +109,8 @@ static void send_elsewhere(struct up_conn *uc)
     q->sent = q->reused = q->out_blocked = q->out_failed = q->starved = false;
     uc->req = NULL;
     up_conn_drop(uc);
+    /* Without memory for its deadline it waits as long as the others of the queue. */
+    (void)!timer_set(&h->u->loop->timers, &q->timer, clock_ns() + h->u->o.pending_ns);
     up_req_queue(h, q);
 }
 
