@@ -5,6 +5,8 @@
 
 #include <stdlib.h>
 
+#define LONG_TURN_NS (10 * NS_PER_MS)
+
 struct up *up_new(struct loop *loop, struct resolver *r, struct stat *st,
                   const struct up_options *o, char *msg, size_t msgsize)
 {
@@ -163,9 +165,8 @@ static struct up_conn *take_idle(struct up_host *h)
 {
     while (!list_empty(&h->idle)) {
         struct up_conn *uc = CONTAINER_OF(h->idle.next, struct up_conn, link);
-        /* The watch saw no end of it when the turn began: look again only if that is a while ago.
-         */
-        if (clock_fresh_ns() - clock_ns() > NS_PER_MS && !conn_is_quiet(uc->conn)) {
+        /* The watch saw no end of it when the turn began: look again only if that is long ago. */
+        if (clock_fresh_ns() - clock_ns() > LONG_TURN_NS && !conn_is_quiet(uc->conn)) {
             size_t n;
             if (conn_recv(uc->conn, h->u->scratch, UP_SCRATCH, &n) != CONN_AGAIN) {
                 up_conn_drop(uc);

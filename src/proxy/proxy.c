@@ -121,6 +121,8 @@ void proxy_free(struct proxy *p)
         p->gen->current = false;
         gen_drop(p->gen);
     }
+    while (p->nspare)
+        buf_free(&p->spare[--p->nspare]);
     budget_free(p->budget);
     policy_seen_free(p->seen);
     cred_view_free(p->creds);

@@ -44,6 +44,8 @@ enum {
     XFER_QUEUE_LOW = 32 * 1024,
     XFER_HOLD_MAX = 64 * 1024, /* JSON answers looked into before they are passed on */
     XFER_KEEP = 16 * 1024,     /* buffer memory an idle xfer keeps */
+    XFER_LARGE = 192 * 1024,   /* room made at once for a large answer: never moved when full */
+    XFER_SPARES = 4,           /* such buffers kept for the next */
     XFER_RESPONSE_HEADERS = RESP_MAX_HEADERS + 4,
 };
 
@@ -130,6 +132,8 @@ struct proxy {
     struct list dirty, dead, free, all, cred_waiters;
     unsigned inflight, nfree;
     size_t buffered, buffered_max;
+    struct buf spare[XFER_SPARES];
+    unsigned nspare;
     uint64_t next_id, id_salt;
     uint64_t rnd;
 };

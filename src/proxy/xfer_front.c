@@ -370,6 +370,11 @@ void xfer_put(struct xfer *x)
     x->buffered = 0;
     spool_reset(&x->body, XFER_KEEP);
     arena_reset(&x->arena);
+    if (x->queue.size >= XFER_LARGE && p->nspare < XFER_SPARES) {
+        buf_reset(&x->queue);
+        p->spare[p->nspare++] = x->queue;
+        buf_init(&x->queue, x->queue.max);
+    }
     struct buf *bufs[] = {&x->out, &x->queue, &x->window};
     for (size_t i = 0; i < ARRAY_LEN(bufs); i++) {
         if (bufs[i]->size > XFER_KEEP)

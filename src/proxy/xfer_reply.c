@@ -30,6 +30,26 @@ static bool passes(const struct resp *r, const struct hdr *h, bool nominates)
            !(nominates && hdr_is_nominated(&r->hdrs, h->name));
 }
 
+static struct str move(struct str s, char **at)
+{
+    char *p = *at;
+    if (s.n)
+        memcpy(p, s.p, s.n);
+    *at += s.n;
+    return str_n(p, s.n);
+}
+
+static void take_field(struct xfer *x, struct hdr *h, char **at)
+{
+    *h = (struct hdr){move(h->name, at), move(h->value, at)};
+    if (str_ieq(h->name, STR("Retry-After")))
+        x->retry_after = h->value;
+    else if (str_ieq(h->name, STR("Date")))
+        x->date = h->value;
+    else if (str_ieq(h->name, STR("X-Tt-Logid")))
+        x->upstream_id = h->value;
+}
+
 bool xfer_take_head(struct xfer *x, const struct resp *r)
 {
     const struct hdr *conn = hdrs_find(&r->hdrs, STR("Connection"));
@@ -41,22 +61,20 @@ bool xfer_take_head(struct xfer *x, const struct resp *r)
     x->length =
         r->framing == RESP_LENGTH || (x->no_body && r->has_length) ? (int64_t)r->length : -1;
     x->retry_after = x->date = x->upstream_id = (struct str){NULL, 0};
+    size_t total = 0;
     for (size_t i = 0; i < r->hdrs.n; i++) {
         const struct hdr *h = &r->hdrs.v[i];
         if (!passes(r, h, nominates))
             continue;
-        /* The parser's copy goes when the exchange ends; the client may still be reading then. */
-        struct str name = arena_dup(&x->arena, h->name), value = arena_dup(&x->arena, h->value);
-        if (!name.p || !value.p || !add(x, name, value))
+        if (!add(x, h->name, h->value))
             return false;
-        if (str_ieq(name, STR("Retry-After")))
-            x->retry_after = value;
-        else if (str_ieq(name, STR("Date")))
-            x->date = value;
-        else if (str_ieq(name, STR("X-Tt-Logid")))
-            x->upstream_id = value;
+        total += h->name.n + h->value.n;
     }
-    return true;
+    /* The parser's copy goes when the exchange ends; the client may still be reading then. */
+    char *at = arena_alloc(&x->arena, total);
+    for (size_t i = 0; at && i < x->nhdrs; i++)
+        take_field(x, &x->hdrs[i], &at);
+    return at != NULL;
 }
 
 void xfer_commit(struct xfer *x)

@@ -59,6 +59,24 @@ static void release_held(struct xfer *x)
     xfer_commit(x);
 }
 
+/* Room for the first n bytes of an answer and what is to follow: growing by doubling would copy a
+ * large one over and over, and have the kernel clear new pages for each. */
+static void make_room(struct xfer *x, size_t n)
+{
+    struct proxy *p = x->px;
+    size_t want = x->length > XFER_LARGE ? XFER_LARGE : x->length > 0 ? (size_t)x->length : 0;
+    if (want < n)
+        want = n;
+    if (want <= x->queue.size)
+        return;
+    if (want > XFER_KEEP && p->nspare) {
+        buf_free(&x->queue);
+        x->queue = p->spare[--p->nspare];
+    } else if (!buf_reserve(&x->queue, want)) {
+        buf_reset(&x->queue); /* a step at a time, then */
+    }
+}
+
 static bool on_data(struct up_req *q, struct str bytes)
 {
     struct xfer *x = CONTAINER_OF(q, struct xfer, up);
@@ -71,6 +89,8 @@ static bool on_data(struct up_req *q, struct str bytes)
         buf_shift(&x->queue, x->queue_off);
         x->queue_off = 0;
     }
+    if (x->queue.n == 0)
+        make_room(x, bytes.n);
     if (!buf_add(&x->queue, bytes.p, bytes.n)) {
         x->aborted = true;
         xfer_give_up(x);
