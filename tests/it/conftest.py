@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Fixtures of the integration tests: the real binary ($SIGFERRY) between a scripted upstream and raw
 clients. SIGFERRY_WRAPPER (for example "valgrind -q --error-exitcode=99") runs the binary under a
-tool, with ten times the patience; SIGFERRY_TIMESCALE sets another factor."""
+tool, with ten times the patience; SIGFERRY_TIMESCALE sets another factor. SIGFERRY_REPEAT=200 runs each
+test 200 times: one with four variants 50 times in each."""
 
+import math
 import os
 import sys
 
@@ -12,15 +14,26 @@ sys.dont_write_bytecode = True
 
 import daemon as daemons  # noqa: E402
 from certs import Certs  # noqa: E402
+from faults import often  # noqa: E402
 from upstream import Upstream  # noqa: E402
 
 RUNNING = []
 
 
 def pytest_configure(config):
+    config.addinivalue_line("markers", "repeats: does its fault SIGFERRY_REPEAT times by itself")
     if not os.access(daemons.BINARY, os.X_OK):
         raise pytest.UsageError("no binary at %s: build it, or set SIGFERRY"
                                 % os.path.abspath(daemons.BINARY))
+
+
+def pytest_generate_tests(metafunc):
+    marks = list(metafunc.definition.iter_markers("parametrize"))
+    turns = often(math.prod(len(m.args[1]) for m in marks))
+    if turns > 1 and not metafunc.definition.get_closest_marker("repeats"):
+        if "turn" not in metafunc.fixturenames:
+            metafunc.fixturenames.append("turn")
+        metafunc.parametrize("turn", range(turns), ids=str)
 
 
 def pytest_report_header(config):
@@ -34,6 +47,12 @@ def pytest_runtest_makereport(item, call):
     if report.failed:
         for d in RUNNING:
             report.sections.append(("log of %s" % " ".join(d.argv[-3:]), d.log[-8000:]))
+
+
+@pytest.fixture
+def turn():
+    """Which of its repetitions a test is."""
+    return 0
 
 
 @pytest.fixture(scope="session")

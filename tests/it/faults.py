@@ -2,7 +2,7 @@
 """What the reliability tests share: repetitions, the metrics as numbers, CPU time, handlers that
 fail in all the ways an upstream can, clients that leave in all the ways a client can.
 
-SIGFERRY_REPEAT=200 runs every test marked with `repeated` that often; 1 is the default."""
+A test that repeats its fault in its own body asks `often` how many times."""
 
 import ctypes
 import os
@@ -20,8 +20,13 @@ REPEAT = int(os.environ.get("SIGFERRY_REPEAT") or 1)
 SERVICE = ("X-Sigferry-Service", "ecs")
 ONCE = ("X-Sigferry-Auto-Retry", "false")
 
-# A fault that takes less than a second: run REPEAT times.
-repeated = pytest.mark.parametrize("turn", range(REPEAT), ids=str)
+# With such a test the suite leaves the repeating to the test.
+repeats = pytest.mark.repeats
+
+
+def often(variants=1):
+    """How often a test in so many variants does its fault: SIGFERRY_REPEAT over all of them."""
+    return -(-REPEAT // variants)
 
 
 def metrics(d):

@@ -12,7 +12,7 @@ import pytest
 from checks import ECHO, assert_ok, target
 from client import until
 from daemon import seconds
-from faults import ONCE, REPEAT, SERVICE, leave, metric, metrics, wait_metric
+from faults import ONCE, SERVICE, leave, metric, metrics, often, repeats, wait_metric
 
 INFLIGHT = "sigferry_inflight_requests"
 WITHIN = 0.1
@@ -142,11 +142,12 @@ def delays(rig, upstream, phase, how, unix, n=1):
     return out
 
 
+@repeats
 @pytest.mark.parametrize("unix", [False, True], ids=["tcp", "unix"])
 @pytest.mark.parametrize("how", ["close", "reset", "half"])
 @pytest.mark.parametrize("phase", sorted(PHASES))
 def test_the_upstream_is_told(rig, upstream, phase, how, unix):
-    took = delays(rig, upstream, phase, how, unix, REPEAT)
+    took = delays(rig, upstream, phase, how, unix, often(6))
     took.sort()
     assert took[int(0.99 * len(took))] < seconds(WITHIN), took[-5:]
     wait_metric(rig, INFLIGHT, 0)
@@ -189,12 +190,13 @@ def waiting(rig, upstream, what, c):
     return lambda: None
 
 
+@repeats
 @pytest.mark.parametrize("unix", [False, True], ids=["tcp", "unix"])
 @pytest.mark.parametrize("how", ["close", "reset", "half"])
 @pytest.mark.parametrize("what", ["queue", "backoff", "rate limit", "body"])
 def test_what_only_waited_is_forgotten(rig, upstream, what, how, unix):
     """No attempt follows, and the request is over within 100 ms."""
-    for _ in range(REPEAT):
+    for _ in range(often(6)):
         upstream.requests.clear()
         before = 2 if what == "queue" else 0
         c = rig.client(rig.addresses()[unix])
@@ -212,12 +214,13 @@ def test_what_only_waited_is_forgotten(rig, upstream, what, how, unix):
         assert metric(rig, "sigferry_pool_pending") == 0
 
 
+@repeats
 @pytest.mark.parametrize("how", ["close", "reset", "half"])
 def test_while_connecting(daemon, make_upstream, how):
     """In the middle of the TLS handshake."""
     u = make_upstream(hold=True)
     d = daemon(_upstream=u)
-    for n in range(1, REPEAT + 1):
+    for n in range(1, often(3) + 1):
         c = d.client()
         c.begin("POST", ECHO, [SERVICE], b"x")
         u.wait(lambda: u.accepted == n)

@@ -9,7 +9,7 @@ import pytest
 import signer
 from checks import ECHO, assert_error, assert_ok, target
 from daemon import seconds, timed
-from faults import ONCE, SERVICE, Shim, metric, repeated, wait_metric
+from faults import ONCE, SERVICE, Shim, metric, wait_metric
 
 MONOTONIC, WALL = 0, 1
 S = 10 ** 9
@@ -53,8 +53,7 @@ def shifted(daemon, upstream, shim):
     shim.set(WALL, 0)
 
 
-@repeated
-def test_a_request_that_waited_twenty_minutes_is_signed_anew(shifted, upstream, turn):
+def test_a_request_that_waited_twenty_minutes_is_signed_anew(shifted, upstream):
     d = shifted.start(retry={"max_retry_delay_ms": 3600000})
     upstream.on("w", lambda ex: ex.error(503, "Busy", [("Retry-After", "1200")]) if ex.attempt == 1
                 else ex.reply(200, b"{}"))
@@ -89,9 +88,8 @@ def test_a_request_that_waited_in_the_queue_is_not_too_old(shifted, upstream):
         assert_ok(a.response())
 
 
-@repeated
 @pytest.mark.parametrize("jump", [3600, -3600])
-def test_the_wall_clock_jumps(shifted, upstream, jump, turn):
+def test_the_wall_clock_jumps(shifted, upstream, jump):
     """Timers do not care; the next signature has the new time."""
     d = shifted.start(timeouts={"read_timeout": 0.5})
     go = upstream.event()
@@ -109,9 +107,8 @@ def test_the_wall_clock_jumps(shifted, upstream, jump, turn):
         assert 0.45 < took < seconds(1.5)
 
 
-@repeated
 @pytest.mark.parametrize("monotonic", [False, True], ids=["suspended", "stopped"])
-def test_idle_connections_do_not_outlive_a_pause(shifted, upstream, monotonic, turn):
+def test_idle_connections_do_not_outlive_a_pause(shifted, upstream, monotonic):
     """The machine slept for 45 s (the monotonic clock with it, or not): what was idle before is not
     used again, though its time was not up."""
     d = shifted.start(pool={"idle_timeout": 3600.0, "max_age": 7200.0})

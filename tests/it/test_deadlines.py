@@ -13,7 +13,7 @@ import pytest
 from checks import ECHO, assert_error, assert_ok, target
 from client import Client, until
 from daemon import seconds, timed
-from faults import ONCE, SERVICE, gather, metric, repeated
+from faults import ONCE, SERVICE, gather, metric
 
 READ = ("X-Sigferry-Read-Timeout", "0.3")
 
@@ -44,16 +44,14 @@ def full_backlog():
             f.close()
 
 
-@repeated
-def test_connect_timeout_of_tcp(daemon, upstream, full_backlog, turn):
+def test_connect_timeout_of_tcp(daemon, upstream, full_backlog):
     d = daemon(connect_to=["::127.0.0.1:%d" % full_backlog], timeouts={"connect_timeout": 0.3})
     r = limited(lambda: d.request("POST", ECHO, [ONCE], b"x"), 0.3, 1)
     assert_error(r, 504, "UpstreamConnectTimeout")
     assert r.get("X-Sigferry-Attempts") == "1"
 
 
-@repeated
-def test_connect_timeout_includes_tls(daemon, make_upstream, turn):
+def test_connect_timeout_includes_tls(daemon, make_upstream):
     u = make_upstream(hold=True)
     d = daemon(_upstream=u, timeouts={"connect_timeout": 0.3})
     r = limited(lambda: d.request("POST", ECHO, [ONCE], b"x"), 0.3, 1)
@@ -69,8 +67,7 @@ def test_each_attempt_has_its_own_connect_timeout(daemon, make_upstream):
     assert r.get("X-Sigferry-Attempts") == "3" and u.accepted == 3
 
 
-@repeated
-def test_a_dead_address_does_not_hide_a_live_one(daemon, upstream, turn):
+def test_a_dead_address_does_not_hide_a_live_one(daemon, upstream):
     """localhost is ::1 and 127.0.0.1; only the second answers (happy eyeballs)."""
     d = daemon(connect_to=["::localhost:%d" % upstream.port])
     assert_ok(limited(lambda: d.request("POST", ECHO, body=b"x"), 0, 0.5))
@@ -78,16 +75,14 @@ def test_a_dead_address_does_not_hide_a_live_one(daemon, upstream, turn):
 
 # -- silence -----------------------------------------------------------------------------------
 
-@repeated
 @pytest.mark.parametrize("after", ["", "HTTP/1.1 200 OK\r\n", "HTTP/1.1 100 Continue\r\n\r\n"])
-def test_read_timeout_before_the_head_ends(shared, upstream, after, turn):
+def test_read_timeout_before_the_head_ends(shared, upstream, after):
     upstream.on("s", lambda ex: (ex.send(after), ex.wait_gone()))
     r = limited(lambda: shared.request("GET", target("s"), [ONCE, READ]), 0.3, 1)
     assert_error(r, 504, "UpstreamReadTimeout")
 
 
-@repeated
-def test_read_timeout_in_the_body_cuts_the_answer_short(shared, upstream, turn):
+def test_read_timeout_in_the_body_cuts_the_answer_short(shared, upstream):
     upstream.on("b", lambda ex: (ex.send("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nfive."),
                                  ex.wait_gone()))
     r = limited(lambda: shared.request("GET", target("b"), [READ]), 0.3, 1)
@@ -145,9 +140,8 @@ def test_a_stream_that_keeps_talking_never_ends(shared, upstream):
 WHOLE = ("X-Sigferry-Request-Timeout", "0.4")
 
 
-@repeated
 @pytest.mark.parametrize("phase", ["head", "body", "backoff", "queue"])
-def test_request_timeout(daemon, make_upstream, phase, turn):
+def test_request_timeout(daemon, make_upstream, phase):
     upstream = make_upstream()
     d = daemon(_upstream=upstream, pool={"connection_pool_maxsize": 1},
                retry={"min_retry_delay_ms": 150, "max_retry_delay_ms": 150, "backoff_strategy": "exponential"})
@@ -176,8 +170,7 @@ def test_request_timeout(daemon, make_upstream, phase, turn):
         blocker.close()
 
 
-@repeated
-def test_two_deadlines_in_the_same_turn_make_one_answer(daemon, upstream, turn):
+def test_two_deadlines_in_the_same_turn_make_one_answer(daemon, upstream):
     """request_timeout and read_timeout are set in the same turn and end in the same one."""
     d = daemon(timeouts={"request_timeout": 0.5, "read_timeout": 0.5}, retry={"auto_retry": False})
     upstream.on("t", lambda ex: ex.wait_gone())
@@ -224,16 +217,14 @@ def drip(c, data, step):
     return answer + c.read_all()[0], took
 
 
-@repeated
-def test_a_head_that_drips(strict, place, upstream, turn):
+def test_a_head_that_drips(strict, place, upstream):
     with strict.client(place) as c:
         answer, took = drip(c, c.head("GET", ECHO, [SERVICE]) * 10, 0.05)
     assert answer.startswith(b"HTTP/1.1 408 ") and b"X-Sigferry-Error: ClientTimeout" in answer, answer
     assert 0.35 < took < seconds(1) and upstream.requests == []
 
 
-@repeated
-def test_a_body_that_drips(strict, place, upstream, turn):
+def test_a_body_that_drips(strict, place, upstream):
     with strict.client(place) as c:
         c.send(c.head("POST", ECHO, [SERVICE, ("Content-Length", "1000")]))
         answer, took = drip(c, b"b" * 1000, 0.05)
@@ -241,9 +232,8 @@ def test_a_body_that_drips(strict, place, upstream, turn):
     assert 0.35 < took < seconds(1) and upstream.requests == []
 
 
-@repeated
 @pytest.mark.parametrize("framing", ["length", "chunked"])
-def test_a_streamed_body_that_stalls(strict, place, upstream, framing, turn):
+def test_a_streamed_body_that_stalls(strict, place, upstream, framing):
     """With its hash sent ahead it has gone upstream in part: the attempt is cancelled, 408."""
     gone = upstream.event()
     upstream.on("st", lambda ex: gone.set() if ex.wait_gone() else None, early=True)
@@ -275,9 +265,8 @@ def test_a_slow_but_steady_upload_is_fine(daemon, upstream):
     assert time.monotonic() - start > 1 and r.result["BodyLen"] == len(body)
 
 
-@repeated
 @pytest.mark.parametrize("used", [False, True])
-def test_an_idle_connection_is_closed(strict, place, upstream, used, turn):
+def test_an_idle_connection_is_closed(strict, place, upstream, used):
     with strict.client(place) as c:
         if used:
             assert_ok(c.request("GET", ECHO, [SERVICE]))

@@ -9,7 +9,7 @@ import pytest
 
 from checks import ECHO, assert_error, assert_ok, target
 from daemon import seconds, timed
-from faults import ONCE, REPEAT, SERVICE, Shim, gather, leave, metric, repeated, wait_metric
+from faults import ONCE, SERVICE, Shim, gather, leave, metric, wait_metric
 
 LATENCY, RESULT, BEGUN, RUNNING, MOST, ADDRESS, BY_WORKER = range(7)
 EAI_NONAME, EAI_AGAIN = -2, -3
@@ -59,8 +59,7 @@ def test_names_are_looked_up_through_the_shim(start, upstream, shim):
     assert shim.get(BEGUN) == 1, "an answer that is fresh is not asked for again"
 
 
-@repeated
-def test_a_slow_look_up_delays_nobody_else(start, upstream, shim, turn):
+def test_a_slow_look_up_delays_nobody_else(start, upstream, shim):
     """400 ms of look-up; hundreds of other requests on the same worker meanwhile, none stalled."""
     d = start()
     assert_ok(d.request())
@@ -81,8 +80,7 @@ def test_a_slow_look_up_delays_nobody_else(start, upstream, shim, turn):
     assert waits[-1] < seconds(0.2) and waits[len(waits) // 2] < seconds(0.01), waits[-5:]
 
 
-@repeated
-def test_a_dead_look_up_ends_with_the_connect_timeout(start, upstream, shim, turn):
+def test_a_dead_look_up_ends_with_the_connect_timeout(start, upstream, shim):
     d = start(timeouts={"connect_timeout": 0.3})
     shim.set(LATENCY, 30000)
     r, took = timed(d.request, "POST", ECHO, [ONCE], b"x", service="iam")
@@ -102,8 +100,7 @@ def test_a_dead_name_service_and_a_drain(start, upstream, shim):
     assert took < seconds(2)
 
 
-@repeated
-def test_who_waits_for_a_name_may_leave(start, upstream, shim, turn):
+def test_who_waits_for_a_name_may_leave(start, upstream, shim):
     d = start()
     shim.set(LATENCY, 30000)
     for how in ("close", "reset", "half"):
@@ -131,9 +128,8 @@ def test_threads_and_look_ups_are_bounded(start, upstream, shim):
     assert shim.get(BEGUN) == 2 and shim.get(MOST) <= 4
 
 
-@repeated
 @pytest.mark.parametrize("code", [EAI_NONAME, EAI_AGAIN])
-def test_a_name_that_fails(start, upstream, shim, code, turn):
+def test_a_name_that_fails(start, upstream, shim, code):
     d = start()
     shim.set(RESULT, code)
     r = d.request("POST", ECHO, [ONCE], b"x", service="iam")

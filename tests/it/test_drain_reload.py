@@ -12,7 +12,7 @@ import daemon as daemons
 from checks import ECHO, assert_ok, target
 from client import Client, until
 from daemon import config_text, merge, seconds, timed
-from faults import REPEAT, SERVICE, gather, metric, metrics, repeated, wait_metric
+from faults import SERVICE, gather, metric, metrics, often, repeats, wait_metric
 from load import Load
 
 
@@ -24,10 +24,9 @@ def settle(d, load):
 
 # -- SIGTERM -----------------------------------------------------------------------------------
 
-@repeated
 @pytest.mark.parametrize("workers", [1, 2])
 @pytest.mark.parametrize("kept", [True, False], ids=["kept", "anew"])
-def test_drain_under_load(daemon, upstream, workers, kept, turn):
+def test_drain_under_load(daemon, upstream, workers, kept):
     """What reached the upstream was answered whole, with 200; the rest was told off, refused, or found
     its idle connection closed. Exit status 0."""
     d = daemon(workers=workers)
@@ -45,8 +44,7 @@ def test_drain_under_load(daemon, upstream, workers, kept, turn):
     assert counts["refused"] > 0
 
 
-@repeated
-def test_drain_waits_for_every_phase(daemon, upstream, turn):
+def test_drain_waits_for_every_phase(daemon, upstream):
     """In flight at SIGTERM: before the head, in a stream, in a retry's wait, in the pool's queue, in
     the middle of a body. All end as if nothing had happened."""
     d = daemon(pool={"connection_pool_maxsize": 3}, retry={"min_retry_delay_ms": 300})
@@ -102,8 +100,7 @@ def test_readiness_fails_first(daemon, upstream):
     assert d.wait() == 0
 
 
-@repeated
-def test_who_had_connected_is_heard(daemon, upstream, turn):
+def test_who_had_connected_is_heard(daemon, upstream):
     """Connections that wait in the kernel's queue when SIGTERM comes are not cut off."""
     d = daemon()
     d.signal(signal.SIGSTOP)
@@ -170,20 +167,20 @@ def reload_under_load(d, upstream, turns, clients=4):
     return counts, failed
 
 
-@repeated
 @pytest.mark.parametrize("workers", [1, 2])
-def test_reloads_under_load(daemon, upstream, workers, turn):
+def test_reloads_under_load(daemon, upstream, workers):
     d = daemon(workers=workers)
     counts, failed = reload_under_load(d, upstream, 9)
     assert set(counts) == {"ok"} and failed == 3, counts
 
 
+@repeats
 def test_keys_rotated_under_load(daemon, upstream):
     """Each reload brings the other key: every request is signed with one of the two, rightly."""
     d = daemon()
     load = Load(d.address, 4)
     keys = [(daemons.ACCESS_KEY, daemons.SECRET_KEY), daemons.SECOND_KEY]
-    for i in range(10 * REPEAT):
+    for i in range(10 * often()):
         ak, sk = keys[(i + 1) % 2]
         profiles = {"default": {"provider": "static", "access_key": ak, "secret_key": sk}}
         reload_once(d, config_text(dict(d.settings, profiles=profiles)))
@@ -250,6 +247,7 @@ def test_in_flight_requests_keep_what_they_started_with(daemon, upstream):
         assert upstream.requests[-1].verdict.region == "cn-shanghai"
 
 
+@repeats
 def test_many_reloads_leave_nothing_behind(daemon, upstream):
     d = daemon(workers=2)
     text = config_text(d.settings)
@@ -257,7 +255,7 @@ def test_many_reloads_leave_nothing_behind(daemon, upstream):
         reload_once(d, text)
         assert_ok(d.request())
     fds, rss = len(d.descriptors()), d.rss()
-    for _ in range(30 * REPEAT):
+    for _ in range(30 * often()):
         reload_once(d, text)
     assert_ok(d.request())
     assert len(d.descriptors()) <= fds + 4

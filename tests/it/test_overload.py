@@ -15,7 +15,7 @@ import pytest
 from checks import ECHO, assert_error, assert_ok, target
 from client import until
 from daemon import seconds, timed
-from faults import ONCE, SERVICE, Shim, gather, metric, repeated, ticks, wait_metric
+from faults import ONCE, SERVICE, Shim, gather, metric, ticks, wait_metric
 
 CONNECTIONS = "sigferry_client_connections"
 BUFFERED = "sigferry_buffered_bytes"
@@ -55,8 +55,7 @@ def quiet(d, for_s=0.5, most=8):
 
 # -- connections -------------------------------------------------------------------------------
 
-@repeated
-def test_the_connection_limit(daemon, upstream, turn):
+def test_the_connection_limit(daemon, upstream):
     d = daemon(limits={"max_connections": 16})
     kept = [d.client() for _ in range(16)]
     wait_metric(d, CONNECTIONS, 16)
@@ -147,8 +146,7 @@ def test_response_bytes_count_too(daemon, upstream):
 
 # -- descriptors -------------------------------------------------------------------------------
 
-@repeated
-def test_few_descriptors(daemon, upstream, turn):
+def test_few_descriptors(daemon, upstream):
     """64 descriptors, 200 clients that each hold a connection and a request: some are served, the
     rest are told off or closed, nothing spins, and when they go all is well."""
     d = daemon(_prefix=("prlimit", "--nofile=64:64"))
@@ -242,7 +240,6 @@ def memory(tmp_path_factory):
     return Shim(tmp_path_factory.mktemp("shim"), "failing_malloc")
 
 
-@repeated
 def test_memory_runs_out(daemon, upstream, memory, turn):
     """Every n-th allocation of the worker fails: requests are refused or cut off, never answered with
     what is not so; the daemon lives, and with memory everything is as before."""
@@ -330,8 +327,7 @@ def test_who_leaves_gives_its_token_back(daemon, upstream):
 
 # -- a stop ------------------------------------------------------------------------------------
 
-@repeated
-def test_stopped_and_continued(daemon, upstream, turn):
+def test_stopped_and_continued(daemon, upstream):
     """SIGSTOP with requests in every state, deadlines that pass meanwhile; then all is as before."""
     d = daemon(timeouts={"read_timeout": 0.3, "client_header_timeout": 0.3})
     upstream.on("slow", lambda ex: ex.wait_gone())

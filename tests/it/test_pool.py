@@ -14,7 +14,7 @@ import pytest
 from checks import ECHO, assert_error, assert_ok, target
 from client import until
 from daemon import seconds, timed
-from faults import ONCE, SERVICE, gather, leave, metric, metrics, repeated, wait_metric
+from faults import ONCE, SERVICE, gather, leave, metric, metrics, wait_metric
 from soak_idle_close import race
 
 PENDING = "sigferry_pool_pending"
@@ -75,9 +75,8 @@ def busiest(upstream, key):
 
 # -- how many ----------------------------------------------------------------------------------
 
-@repeated
 @pytest.mark.parametrize("workers", [1, 2])
-def test_connections_are_bounded(daemon, upstream, workers, turn):
+def test_connections_are_bounded(daemon, upstream, workers):
     d = daemon(workers=workers, pool={"connection_pool_maxsize": 4})
     state = busiest(upstream, "b")
 
@@ -157,8 +156,7 @@ def test_max_pending(daemon, upstream):
     w2.close()
 
 
-@repeated
-def test_pending_timeout(daemon, upstream, turn):
+def test_pending_timeout(daemon, upstream):
     d = daemon(pool={"connection_pool_maxsize": 1, "pending_timeout": 0.2})
     held = hold(upstream)
     w = Waiting(d, 1)
@@ -262,10 +260,9 @@ RETIRE = {
 }
 
 
-@repeated
 @pytest.mark.parametrize("plain", [False, True])
 @pytest.mark.parametrize("event", sorted(RETIRE))
-def test_an_idle_connection_is_retired(daemon, upstream, make_upstream, event, plain, turn):
+def test_an_idle_connection_is_retired(daemon, upstream, make_upstream, event, plain):
     """It leaves the pool without a request having to find out; and nothing of it is ever delivered."""
     u = make_upstream(cert=None) if plain else upstream
     d = daemon(_upstream=u, endpoint={"scheme": "http"} if plain else None)
@@ -297,9 +294,8 @@ def test_the_pool_empties_when_the_upstream_goes(daemon, upstream):
     until(lambda: idle() == 0, seconds(5), "an empty pool")
 
 
-@repeated
 @pytest.mark.parametrize("notify", [False, True])
-def test_an_end_in_the_same_turn_as_the_request(daemon, upstream, notify, turn):
+def test_an_end_in_the_same_turn_as_the_request(daemon, upstream, notify):
     """The daemon sleeps while the upstream ends the idle connection and the client asks: it sees
     both at once, and the request goes out on a fresh connection, on its first attempt."""
     d = daemon()
@@ -408,8 +404,7 @@ def test_a_reload_forgets_idle_connections_and_finishes_busy_ones(daemon, upstre
     w.close()
 
 
-@repeated
-def test_the_race_of_idle_close_and_request(daemon, upstream, turn):
+def test_the_race_of_idle_close_and_request(daemon, upstream):
     """The upstream ends idle connections after 0 to 20 ms while clients go on asking: every POST
     arrives exactly once and none fails. soak_idle_close.py runs 10,000 at 0 to 200 ms."""
     d = daemon(pool={"connection_pool_maxsize": 4}, retry={"min_retry_delay_ms": 1})

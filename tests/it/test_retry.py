@@ -12,7 +12,7 @@ import pytest
 import signer
 from checks import ECHO, assert_error, assert_ok, target
 from daemon import seconds, unused_port
-from faults import ONCE, SERVICE, gather, metric, metrics, repeated
+from faults import ONCE, SERVICE, gather, metric, metrics
 from upstream import error_body
 
 CODES = ("X-Sigferry-Retry-Error-Codes", "Throttled, FlowLimitExceeded")
@@ -59,9 +59,8 @@ def own(daemon):
 
 # -- what is retried ---------------------------------------------------------------------------
 
-@repeated
 @pytest.mark.parametrize("status", [429, 500, 502, 503, 504])
-def test_a_status_is_retried(own, upstream, status, turn):
+def test_a_status_is_retried(own, upstream, status):
     upstream.on("s", flaky(lambda ex: ex.error(status, "Busy"), 2))
     r = assert_ok(own.request("POST", target("s"), body=b"the same body"))
     assert attempts_of(upstream, "s", r) == 3
@@ -104,9 +103,8 @@ def test_a_slow_end_of_a_retried_answer_holds_nothing(own, upstream):
     assert attempts_of(upstream, "slow", r) == 3
 
 
-@repeated
 @pytest.mark.parametrize("fault", sorted(FAULTS))
-def test_a_network_error_is_retried(own, upstream, fault, turn):
+def test_a_network_error_is_retried(own, upstream, fault):
     upstream.on("n", flaky(FAULTS[fault], 2))
     r = assert_ok(own.request("POST", target("n"), [SHORT_READ], b"body"))
     assert attempts_of(upstream, "n", r) == 3
@@ -120,8 +118,7 @@ def test_an_exhausted_network_error_is_named(own, upstream, fault):
     assert attempts_of(upstream, "x", r) == 3
 
 
-@repeated
-def test_a_refused_connection_is_retried(daemon, upstream, turn):
+def test_a_refused_connection_is_retried(daemon, upstream):
     d = daemon(connect_to=["::127.0.0.1:%d" % unused_port()])
     r = d.request("POST", ECHO, body=b"x")
     assert_error(r, 502, "UpstreamConnectFailed")
@@ -182,10 +179,9 @@ def coded(code, size=0):
     return json.dumps(body).encode()
 
 
-@repeated
 @pytest.mark.parametrize("status", [200, 400, 403, 409])
 @pytest.mark.parametrize("framing", [as_length, as_chunks])
-def test_an_error_code_is_retried_inside_any_status(own, upstream, status, framing, turn):
+def test_an_error_code_is_retried_inside_any_status(own, upstream, status, framing):
     upstream.on("c", flaky(lambda ex: framing(ex, status, coded("Throttled")), 2))
     r = assert_ok(own.request("GET", target("c"), [CODES]))
     assert attempts_of(upstream, "c", r) == 3
@@ -485,9 +481,8 @@ def clock_error(code, ahead):
     return lambda ex: ex.error(403, code, [("Date", date)])
 
 
-@repeated
 @pytest.mark.parametrize("ahead", [-900, 900])
-def test_a_wrong_clock_is_corrected_by_the_upstreams(daemon, upstream, ahead, turn):
+def test_a_wrong_clock_is_corrected_by_the_upstreams(daemon, upstream, ahead):
     d = daemon(retry={"num_max_retries": 0})  # outside the count
     upstream.allow_bad_signature = True  # its date is not ours
 

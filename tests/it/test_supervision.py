@@ -12,7 +12,7 @@ import pytest
 from checks import ECHO, assert_ok
 from client import Client, until
 from daemon import seconds
-from faults import SERVICE, Shim, repeated
+from faults import SERVICE, Shim
 from load import Load
 
 
@@ -79,8 +79,7 @@ def activated(daemon):
         yield Activated
 
 
-@repeated
-def test_killed_and_started_again(activated, upstream, turn):
+def test_killed_and_started_again(activated, upstream):
     """kill -9 under load: nobody is refused, only what was in flight is cut off, and who connected
     meanwhile is served by the next one."""
     d = activated.start()
@@ -125,8 +124,7 @@ def test_the_manager_is_told(daemon, upstream, manager):
     assert manager.count("WATCHDOG=1") == 0
 
 
-@repeated
-def test_the_watchdog_is_fed_only_while_every_loop_turns(daemon, upstream, manager, tmp_path, turn):
+def test_the_watchdog_is_fed_only_while_every_loop_turns(daemon, upstream, manager, tmp_path):
     shim = Shim(tmp_path, "clock_shim")
     d = daemon(workers=2, _env=dict(shim.env, NOTIFY_SOCKET=manager.path, WATCHDOG_USEC="200000"))
     manager.wait("WATCHDOG=1", 3)
