@@ -1,0 +1,96 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What is measured. Each function makes one run against one proxy and returns what it measured;
+run.py decides the order, report.py makes tables of it."""
+
+import time
+
+import load
+import proc
+import servers
+
+ONE_CPU, OWN_CPU = "one CPU", "own CPU"  # where the proxy runs: with load and upstream, or apart
+
+HTTP = {  # name: (connections, method, path, body bytes)
+    "GET 1 KiB, c=1": (1, "GET", "/1k", 0),
+    "GET 1 KiB, c=16": (16, "GET", "/1k", 0),
+    "GET 1 KiB, c=64": (64, "GET", "/1k", 0),
+    "GET 1 KiB, c=256": (256, "GET", "/1k", 0),
+    "POST 1 KiB, c=1": (1, "POST", "/post", 1024),
+    "POST 1 KiB, c=64": (64, "POST", "/post", 1024),
+    "POST 16 KiB, c=1": (1, "POST", "/post", 16384),
+    "POST 16 KiB, c=64": (64, "POST", "/post", 16384),
+    "1 MiB down, c=4": (4, "GET", "/1m", 0),
+    "1 MiB up, c=4": (4, "POST", "/post", 1 << 20),
+    "100 ms upstream, c=2000": (2000, "GET", "/slow", 0),
+}
+APART = ["GET 1 KiB, c=64", "GET 1 KiB, c=256", "POST 1 KiB, c=64", "POST 16 KiB, c=64",
+         "1 MiB down, c=4", "1 MiB up, c=4"]
+QUEUE_POOL, QUEUE_CLIENTS = 64, 256
+HOSTS = 100
+PARKED_HOST = servers.many_host("parked")
+
+
+def http_run(bench, server, spec, seconds, cpus, hosts=()):
+    """One run of wrk against one proxy."""
+    connections, method, path, body = spec
+    accepts = bench.upstream_accepts()
+    pids = server.pids()
+    cpu = proc.cpu_ns(pids)
+    got = load.wrk(server.url(path), connections, seconds, cpus, method, body, hosts=hosts)
+    cpu = proc.cpu_ns(pids) - cpu
+    accepts = bench.upstream_accepts() - accepts - 1  # the question is a connection, too
+    n = got["requests"]
+    if got["errors"] or got["timeouts"] or n == 0:
+        raise SystemExit("%s, %s: %s" % (server.name, spec, got))
+    return {"rps": n * 1e6 / got["duration_us"], "p50": got["p50_us"], "p99": got["p99_us"],
+            "cpu": cpu / 1000 / n, "rss": proc.rss_kib(pids), "connects": accepts}
+
+
+def settle(server):
+    """Waits until the proxy has taken all that was offered: until it uses no CPU any more. The
+    worker's own second timers are less than a millisecond."""
+    before = -10 ** 9
+    while (now := proc.cpu_ns(server.pids())) - before > 500000:
+        before = now
+        time.sleep(0.2)
+
+
+def idle_run(server, n, cpus):
+    """KiB at the start, and for each of n clients: that have connected, and that wait after an
+    answer."""
+    start = proc.rss_kib(server.pids())
+    held = load.Holder(server.port, n, "/1k", cpus)
+    settle(server)
+    connected = proc.rss_kib(server.pids())
+    held.ask("answers", "answered")
+    after = proc.rss_kib(server.pids())
+    held.stop()
+    return {"start": start, "connected": (connected - start) / n, "after": (after - start) / n}
+
+
+def events_run(server, n, seconds, cpus):
+    """n streams of events; CPU time for each piece that reaches a client."""
+    start = proc.rss_kib(server.pids())
+    held = load.Holder(server.port, n, "/events", cpus)
+    held.ask("subscribe", "subscribed")
+    cpu = proc.cpu_ns(server.pids())
+    reads, _ = held.ask("read %g" % seconds, "read")
+    cpu = proc.cpu_ns(server.pids()) - cpu
+    rss = proc.rss_kib(server.pids()) - start
+    held.stop()
+    if reads < n * seconds / 4:
+        raise SystemExit("%s: %d events only" % (server.name, reads))
+    return {"rps": reads / seconds, "cpu": cpu / 1000 / reads, "rss": rss, "client": rss / n}
+
+
+def parked_run(bench, server, n, spec, seconds, cpus):
+    """The same load while n requests to another host wait for their answers."""
+    held = load.Holder(server.port, n, "/events", cpus, PARKED_HOST) if n else None
+    if held:
+        held.ask("send", "sent")
+        settle(server)
+    got = http_run(bench, server, spec, seconds, cpus, [servers.many_host("free")])
+    if held:
+        held.stop()
+        settle(server)
+    return got
