@@ -1,0 +1,36 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# build with warnings as errors; unit, lint and integration tests
+set -u
+build=$CI_BUILD
+# Results of an earlier run must not be counted.
+find "$build" -name '*.trs' -delete 2>/dev/null
+rm -f "$build/tests/it/run.log"
+
+# shellcheck disable=SC2086 # words
+VERBOSE=1 ./bootstrap check -- --enable-werror $CI_OPTIONS
+rc=$?
+
+# count FIELD…: automake's results of that kind, without the run that pytest counts itself.
+count() {
+    local pattern
+    pattern=$(IFS='|' && echo "$*")
+    find "$build" -name '*.trs' ! -path "$build/tests/it/run.trs" -exec cat {} + 2>/dev/null |
+        grep -c -E "^:test-result: ($pattern)( |\$)"
+}
+# cases WORD: from pytest's closing line, "12 passed, 1 failed, 2 errors in 3.21s".
+cases() {
+    local n
+    n=$(tail -n 5 "$build/tests/it/run.log" 2>/dev/null |
+        grep -o -E "[0-9]+ $1s?\b" | tail -n 1 | grep -o -E '^[0-9]+')
+    echo "${n:-0}"
+}
+passed=$(($(count PASS XFAIL) + $(cases passed) + $(cases xfailed)))
+failed=$(($(count FAIL XPASS ERROR) + $(cases failed) + $(cases error)))
+skipped=$(($(count SKIP) + $(cases skipped)))
+if grep -q -s '^:test-result: SKIP' "$build/tests/it/run.trs"; then
+    echo "the integration tests were left out: $(head -n 1 "$build/tests/it/run.log")"
+    skipped=$((skipped + 1))
+fi
+echo "passed=$passed failed=$failed skipped=$skipped" >"$CI_RESULT"
+exit $rc
