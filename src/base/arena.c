@@ -2,6 +2,7 @@
 /* Bump allocator. Owns a chain of blocks, newest first; the last in the chain is the one that is
  * kept. Under AddressSanitizer everything not handed out is poisoned. */
 #include "base/arena.h"
+#include "base/secret.h"
 #include <assert.h>
 #include <stdalign.h>
 #include <stdarg.h>
@@ -119,6 +120,15 @@ void arena_reset(struct arena *a)
     }
     a->head = b;
     a->used_total = 0;
+}
+
+void arena_wipe(struct arena *a)
+{
+    for (struct arena_block *b = a->head; b; b = b->next) {
+        UNPOISON(b->data, b->used);
+        secret_wipe(b->data, b->used);
+    }
+    arena_free(a);
 }
 
 void arena_free(struct arena *a)

@@ -33,6 +33,9 @@ NODISCARD struct str arena_printf(struct arena *a, const char *fmt, ...) PRINTF_
  * AddressSanitizer). */
 void arena_reset(struct arena *a);
 
+/* Overwrites all that was handed out and frees all. */
+void arena_wipe(struct arena *a);
+
 /* Frees all; the arena is as after arena_init. */
 void arena_free(struct arena *a);
 

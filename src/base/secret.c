@@ -5,6 +5,7 @@
 #include "base/secret.h"
 #include "base/log.h"
 #include <assert.h>
+#include <malloc.h>
 #include <openssl/crypto.h>
 #include <pthread.h>
 #include <stdatomic.h>
@@ -188,6 +189,19 @@ void secret_wipe(void *p, size_t n)
 {
     if (n)
         OPENSSL_cleanse(p, n);
+}
+
+__attribute__((noinline)) void secret_scrub_stack(void)
+{
+    char below[32 * 1024];
+    OPENSSL_cleanse(below, sizeof below);
+}
+
+void secret_free(void *p)
+{
+    if (p)
+        OPENSSL_cleanse(p, malloc_usable_size(p));
+    free(p);
 }
 
 bool secret_eq(struct str a, struct str b)

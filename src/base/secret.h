@@ -26,6 +26,13 @@ struct str secret_str(const struct secret *s);
 /* Overwrites n bytes in a way the compiler keeps. */
 void secret_wipe(void *p, size_t n);
 
+/* Overwrites what the functions called before left on the stack below the caller's frame: local
+ * copies, and registers that were saved there. For the end of rare work with secrets. */
+void secret_scrub_stack(void);
+
+/* Gives a block of malloc back after overwriting all of it. NULL is fine. */
+void secret_free(void *p);
+
 /* Equal in time that depends on lengths only. */
 bool secret_eq(struct str a, struct str b);
 

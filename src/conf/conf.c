@@ -44,7 +44,7 @@ void conf_unref(struct conf *c)
     if (!c || atomic_fetch_sub_explicit(&c->refs, 1, memory_order_acq_rel) != 1)
         return;
     drop_rows(conf_rows, conf_nrows, c);
-    arena_free(&c->arena);
+    arena_wipe(&c->arena); /* proxies' URLs may hold passwords */
     free(c->path);
     free(c);
 }

@@ -171,6 +171,9 @@ void conf_env_sdk(struct conf_loader *l)
     proxy(l, "proxy.http_proxy", http);
     proxy(l, "proxy.https_proxy", https);
     proxy(l, "proxy.no_proxy", none);
+    /* Not obeyed, but it may hold a password all the same. */
+    wipe_all("all_proxy");
+    wipe_all("ALL_PROXY");
     (void)unsetenv("all_proxy");
     (void)unsetenv("ALL_PROXY");
 }

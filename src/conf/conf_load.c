@@ -100,7 +100,7 @@ struct conf *conf_load(const struct conf_args *args, struct buf *errs)
     load_all(&l, args);
     if (l.nerrs > CONF_ERRORS_MAX)
         buf_printf(errs, "and %u more errors\n", l.nerrs - CONF_ERRORS_MAX);
-    arena_free(&l.tmp);
+    arena_wipe(&l.tmp);
     /* Positions outlive the files they point at. */
     for (struct conf_origin *o = c->origins; o; o = o->next)
         o->pos.file = NULL;

@@ -6,20 +6,12 @@
 #include "base/secret.h"
 
 #include <jansson.h>
-#include <malloc.h>
 #include <pthread.h>
 #include <stdlib.h>
 
-static void wiping_free(void *p)
-{
-    if (p)
-        secret_wipe(p, malloc_usable_size(p));
-    free(p);
-}
-
 static void init_once(void)
 {
-    json_set_alloc_funcs(malloc, wiping_free);
+    json_set_alloc_funcs(malloc, secret_free);
 }
 
 void cred_json_init(void)
@@ -122,7 +114,7 @@ static void dump(struct buf *b, const json_t *v)
         buf_putz(b, text);
     else
         b->failed = true;
-    wiping_free(text); /* made by the functions above */
+    secret_free(text); /* made by the functions above */
 }
 
 void cred_json_dump(struct buf *b, const struct cred_json *j)

@@ -131,6 +131,7 @@ void cred_slot_fetch(struct cred_slot *sl, struct conf *conf, const struct conf_
     *out = (struct cred_outcome){0};
     out->cred = cred_profile_fetch(&ctx, p, &out->why);
     out->deferred = !out->cred && ctx.deferred;
+    secret_scrub_stack();
 }
 
 /* n plus or minus percent of it, so that many daemons don't ask at the same moment. */

@@ -5,6 +5,7 @@
 #include "io/conn_int.h"
 
 #include "base/log.h"
+#include "io/curl_start.h"
 #include <errno.h>
 #include <linux/sockios.h>
 #include <openssl/err.h>
@@ -19,7 +20,7 @@ int conn_ssl_index = -1;
 bool conn_global_init(void)
 {
     conn_ssl_index = SSL_CTX_get_ex_new_index(0, NULL, NULL, NULL, NULL);
-    return conn_ssl_index >= 0 && curl_global_init(CURL_GLOBAL_DEFAULT) == CURLE_OK;
+    return conn_ssl_index >= 0 && curl_start();
 }
 
 const char *conn_library_version(void)

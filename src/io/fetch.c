@@ -4,10 +4,10 @@
  * bounded, and another thread can end it through a descriptor. */
 #include "io/fetch.h"
 #include "base/clock.h"
-#include "base/secret.h"
+#include "io/curl_start.h"
 
 #include <curl/curl.h>
-#include <pthread.h>
+#include <openssl/ssl.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -22,18 +22,6 @@ struct transfer {
     bool too_large;
     char error[CURL_ERROR_SIZE];
 };
-
-static void init_once(void)
-{
-    (void)unsetenv("SSLKEYLOGFILE");
-    (void)curl_global_init(CURL_GLOBAL_DEFAULT);
-}
-
-static void global_init(void)
-{
-    static pthread_once_t once = PTHREAD_ONCE_INIT;
-    (void)pthread_once(&once, init_once);
-}
 
 static size_t on_body(char *p, size_t one, size_t n, void *arg)
 {
@@ -80,6 +68,19 @@ static bool add(struct curl_slist **list, const char *s)
     return grown != NULL;
 }
 
+/* OpenSSL keeps what it decrypted until the next record overwrites it. */
+static CURLcode on_ssl_ctx(CURL *easy, void *ssl_ctx, void *arg)
+{
+    (void)easy;
+    (void)arg;
+#ifdef SSL_OP_CLEANSE_PLAINTEXT
+    SSL_CTX_set_options(ssl_ctx, SSL_OP_CLEANSE_PLAINTEXT);
+#else
+    (void)ssl_ctx;
+#endif
+    return CURLE_OK;
+}
+
 #define SET(option, value) ok = ok && curl_easy_setopt(t->easy, option, value) == CURLE_OK
 #define SET_IF(option, value)                                                                      \
     ok = ok && (!(value) || !(value)[0] || curl_easy_setopt(t->easy, option, value) == CURLE_OK)
@@ -97,6 +98,7 @@ static bool set_net(struct transfer *t, const struct fetch_request *q, const str
     for (size_t i = 0; i < net->nconnect_to; i++)
         ok = ok && add(&t->connect_to, net->connect_to[i]);
     SET(CURLOPT_CONNECT_TO, t->connect_to);
+    SET(CURLOPT_SSL_CTX_FUNCTION, on_ssl_ctx);
     SET(CURLOPT_SSL_VERIFYPEER, net->insecure ? 0L : 1L);
     SET(CURLOPT_SSL_VERIFYHOST, net->insecure ? 0L : 2L);
     bool tls13 = net->min_version && strcmp(net->min_version, "1.3") == 0;
@@ -250,22 +252,13 @@ static void note_address(struct transfer *t)
                        ip, port);
 }
 
-/* Headers carry tokens. */
-static void wipe_list(struct curl_slist *list)
-{
-    for (struct curl_slist *l = list; l; l = l->next)
-        secret_wipe(l->data, strlen(l->data));
-    curl_slist_free_all(list);
-}
-
 enum err fetch_run(const struct fetch_request *q, const struct fetch_net *net,
                    struct fetch_response *r, struct err_detail *why)
 {
     struct transfer t = {.r = r};
     enum err e;
-    global_init();
-    CURLM *multi = curl_multi_init();
-    t.easy = curl_easy_init();
+    CURLM *multi = curl_start() ? curl_multi_init() : NULL;
+    t.easy = multi ? curl_easy_init() : NULL;
     r->status = 0;
     r->date[0] = r->request_id[0] = r->address[0] = '\0';
     if (!multi || !t.easy || !set_up(&t, q, net) ||
@@ -281,7 +274,7 @@ enum err fetch_run(const struct fetch_request *q, const struct fetch_net *net,
         buf_wipe(&r->body);
     curl_easy_cleanup(t.easy);
     (void)curl_multi_cleanup(multi);
-    wipe_list(t.headers);
+    curl_slist_free_all(t.headers); /* tokens are wiped: curl_start */
     curl_slist_free_all(t.connect_to);
     return e;
 }

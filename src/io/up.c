@@ -3,6 +3,8 @@
  * itself is up_io.c's, the making of connections up_open.c's. */
 #include "io/up_int.h"
 
+#include "base/secret.h"
+
 #include <stdlib.h>
 
 #define LONG_TURN_NS (10 * NS_PER_MS)
@@ -49,6 +51,11 @@ bool up_configure(struct up *u, const struct up_options *o, char *msg, size_t ms
         up_host_maybe_free(h);
     }
     return true;
+}
+
+void up_forget(struct up *u)
+{
+    secret_wipe(u->scratch, sizeof u->scratch);
 }
 
 void up_flush(struct up *u)

@@ -96,6 +96,9 @@ void up_run(struct up *u);
 /* The turn's last step: really closes what was given up in it, so that the upstream is told at
  * once. True when there is more to read already. */
 NODISCARD bool up_reap(struct up *u);
+/* Overwrites the scratch memory, which still shows the last requests' heads: the credential they
+ * were signed with was replaced. Not from within callbacks. */
+void up_forget(struct up *u);
 /* Forgets all idle connections (after a suspend of the machine, a reload). */
 void up_flush(struct up *u);
 

@@ -139,6 +139,8 @@ void proxy_credentials(struct proxy *p)
     size_t n = cred_view_replaced(p->creds, &ids);
     for (size_t i = 0; i < n; i++)
         signer_forget(p->signer, ids[i]);
+    if (n)
+        up_forget(p->o.up);
     while ((l = list_pop(&p->cred_waiters)))
         xfer_mark(CONTAINER_OF(l, struct xfer, waiter), WANT_START);
 }

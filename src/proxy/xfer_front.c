@@ -5,6 +5,7 @@
 
 #include "base/fmt.h"
 #include "base/log.h"
+#include "base/secret.h"
 #include "proxy/ratelimit.h"
 #include <stdio.h>
 #include <stdlib.h>
@@ -364,6 +365,11 @@ void xfer_put(struct xfer *x)
     timer_unset(&p->o.loop->timers, &x->timer);
     timer_unset(&p->o.loop->timers, &x->body_timer);
     timer_unset(&p->o.loop->timers, &x->deadline);
+    if (x->cred && x->cred->session_token) { /* it stands in the request's head, or in the link */
+        secret_wipe(x->out.p, x->out.n);
+        if (x->route.opt.presign)
+            secret_wipe(x->queue.p, x->queue.n);
+    }
     cred_unref(x->cred);
     x->cred = NULL;
     p->buffered -= x->buffered;

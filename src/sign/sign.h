@@ -15,7 +15,7 @@
 struct signer;
 NODISCARD struct signer *signer_new(void);
 void signer_free(struct signer *s);
-/* Forgets and wipes every derived key of that secret (0: of all). */
+/* Forgets and wipes every derived key of that secret (0: of all) and what the last request left. */
 void signer_forget(struct signer *s, uint64_t secret_id);
 
 /* A credential as signing sees it; the strings are borrowed. */

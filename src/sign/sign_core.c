@@ -56,6 +56,10 @@ void signer_forget(struct signer *s, uint64_t secret_id)
     s->keyed = 0;
     bool ok = hmac_forget(s->hmac);
     (void)ok;
+    /* The session token is one of the signed headers; the memory grows again with the next one. */
+    buf_wipe(&s->canon);
+    buf_wipe(&s->form);
+    arena_wipe(&s->arena);
 }
 
 void sign_set_begin(struct signer *s)

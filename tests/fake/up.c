@@ -78,6 +78,11 @@ void up_unpause(struct up *u, struct up_req *q)
     q->paused = false;
 }
 
+void up_forget(struct up *u)
+{
+    (void)u;
+}
+
 void up_body_more(struct up *u, struct up_req *q)
 {
     (void)u;

@@ -48,6 +48,29 @@ class Call:
         return dict(urllib.parse.parse_qsl(self.body.decode(), keep_blank_values=True))
 
 
+class Known(dict):
+    """An upstream's keys: some of its own, and all that a fake gives out from now on."""
+
+    def __init__(self, own, fake):
+        super().__init__(own)
+        self.fake = fake
+
+    def __contains__(self, k):
+        return dict.__contains__(self, k) or k in self.fake.given
+
+    def __getitem__(self, k):
+        return dict.__getitem__(self, k) if dict.__contains__(self, k) else self.fake.given[k]
+
+
+def make_pair(certs):
+    """A certificate for all hosts that give out credentials."""
+    pair = certs.pair("tokens")
+    if not pair[0].exists():
+        certs.make("tokens", "ca", "DNS:*.volcengineapi.com,DNS:*.byteplusapi.com,"
+                                   "DNS:signin.volcengine.com,DNS:*.cn-beijing.volces.com")
+    return pair
+
+
 def route(method, path, query):
     if path == "/":
         return query.get("Action", "?")

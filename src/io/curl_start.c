@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* libcurl's memory: tokens, passwords and the answers of token services pass through its buffers,
+ * which it gives back as they are. Here every block is overwritten first. */
+#include "io/curl_start.h"
+
+#include "base/secret.h"
+#include <curl/curl.h>
+#include <malloc.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+
+static bool started;
+
+/* realloc would leave the old block's contents behind when it moves it. */
+static void *wiping_realloc(void *p, size_t n)
+{
+    void *grown = malloc(n);
+    if (grown && p) {
+        size_t had = malloc_usable_size(p);
+        memcpy(grown, p, had < n ? had : n);
+        secret_free(p);
+    }
+    return grown;
+}
+
+static void start(void)
+{
+    (void)unsetenv("SSLKEYLOGFILE");
+    started = curl_global_init_mem(CURL_GLOBAL_DEFAULT, malloc, secret_free, wiping_realloc, strdup,
+                                   calloc) == CURLE_OK;
+}
+
+bool curl_start(void)
+{
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    (void)pthread_once(&once, start);
+    return started;
+}
