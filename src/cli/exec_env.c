@@ -13,7 +13,7 @@
  */
 static const char dummy_access[] = "AKLTsigferryexec", dummy_secret[] = "the-proxy-signs";
 
-static const char *const clouds[] = {"VOLCENGINE_", "BYTEPLUS_", "VOLC_"};
+static const char *const clouds[] = {"VOLCENGINE_", "BYTEPLUS_", "VOLC_", "VOLCSTACK_"};
 
 static bool has(struct str s, const char *part)
 {
@@ -76,7 +76,9 @@ bool exec_env_set(const struct exec_target *t)
         ok = set(clouds[i], "ENDPOINT", t->listener) && set(clouds[i], "DISABLE_SSL", "true") &&
              set(clouds[i], "ACCESS_KEY", dummy_access) &&
              set(clouds[i], "SECRET_KEY", dummy_secret);
-    ok = ok && set("VOLC_", "ACCESSKEY", dummy_access) && set("VOLC_", "SECRETKEY", dummy_secret);
+    ok = ok && set("VOLC_", "ACCESSKEY", dummy_access) && set("VOLC_", "SECRETKEY", dummy_secret) &&
+         set("VOLCSTACK_", "ACCESS_KEY", dummy_access) &&
+         set("VOLCSTACK_", "SECRET_KEY", dummy_secret);
     if (ok && t->region[0])
         ok = set(clouds[t->byteplus], "REGION", t->region);
     return ok;

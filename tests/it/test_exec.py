@@ -156,6 +156,8 @@ SECRET_ENV = {
     "VOLCENGINE_SESSION_TOKEN": "geheim-2", "VOLC_ACCESSKEY": "AKLTreal-older",
     "VOLC_SECRETKEY": "geheim-3", "BYTEPLUS_ACCESS_KEY": "AKAPreal-one-of-byteplus",
     "BYTEPLUS_SECRET_KEY": "geheim-4", "BYTEPLUS_SESSION_TOKEN": "geheim-5",
+    "VOLCSTACK_ACCESS_KEY": "AKLTreal-oldest", "VOLCSTACK_SECRET_KEY": "geheim-6",
+    "VOLCSTACK_SESSION_TOKEN": "geheim-7",
     "VOLCENGINE_OIDC_TOKEN_FILE": "/leads-there", "VOLCENGINE_PROFILE": "leads-there",
     "SIGFERRY_SECURITY_CLIENT_TOKENS": "", "SIGFERRY_PROFILES_SECOND_SECRET_KEY": "geheim-8",
     "HTTP_PROXY": "", "OTHER_TOKEN": "stays",
@@ -188,6 +190,7 @@ print(json.dumps([dict(os.environ), len(family), environ(parent), *map(environ, 
     assert env["http_proxy"] == env["HTTP_PROXY"] == url
     for p in ("VOLCENGINE", "BYTEPLUS"):
         assert "http://" + env[p + "_ENDPOINT"] == url
+    for p in ("VOLCENGINE", "BYTEPLUS", "VOLCSTACK"):
         assert env[p + "_ACCESS_KEY"] and env[p + "_SECRET_KEY"]
         assert p + "_SESSION_TOKEN" not in env
     assert env["VOLCENGINE_REGION"] == "cn-beijing" and env["OTHER_TOKEN"] == "stays"
