@@ -79,7 +79,7 @@ def activated(daemon):
         yield Activated
 
 
-def test_killed_and_started_again(activated, upstream):
+def test_killed_and_started_again(activated, upstream, turn):
     """kill -9 under load: nobody is refused, only what was in flight is cut off, and who connected
     meanwhile is served by the next one."""
     d = activated.start()
