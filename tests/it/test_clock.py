@@ -7,7 +7,7 @@ import time
 import pytest
 
 import signer
-from checks import ECHO, assert_error, assert_ok, target
+from checks import ECHO, assert_error, assert_ok, needs_localhost, target
 from daemon import seconds, timed
 from faults import ONCE, SERVICE, Shim, metric, wait_metric
 
@@ -132,6 +132,7 @@ def test_deadlines_that_passed_meanwhile(shifted, upstream):
         assert_ok(d.request())
 
 
+@needs_localhost
 def test_the_last_good_address_serves_when_it_is_stale(shifted, daemon, upstream, shim):
     """A minute later the name is looked up again, behind the scenes: nobody waits for it."""
     d = shifted.start(connect_to=["::localhost:%d" % upstream.port], pool={"idle_timeout": 0.0})

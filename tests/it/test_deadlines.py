@@ -10,7 +10,7 @@ import time
 
 import pytest
 
-from checks import ECHO, assert_error, assert_ok, target
+from checks import ECHO, assert_error, assert_ok, needs_localhost, target
 from client import Client, until
 from daemon import seconds, timed
 from faults import ONCE, SERVICE, gather, metric
@@ -67,6 +67,7 @@ def test_each_attempt_has_its_own_connect_timeout(daemon, make_upstream):
     assert r.get("X-Sigferry-Attempts") == "3" and u.accepted == 3
 
 
+@needs_localhost
 def test_a_dead_address_does_not_hide_a_live_one(daemon, upstream):
     """localhost is ::1 and 127.0.0.1; only the second answers (happy eyeballs)."""
     d = daemon(connect_to=["::localhost:%d" % upstream.port])

@@ -10,6 +10,7 @@ import time
 import pytest
 
 import daemon as daemons
+from checks import needs_localhost
 from daemon import BINARY, Raw, clean_env, command, config_text, unused_port
 
 CHECKS = ["config", "files", "credentials", "dns", "connect", "clock"]
@@ -181,6 +182,7 @@ def test_each_configured_endpoint(conf, answering):
     assert [t.split()[0] for t in texts] == ["iam.volcengineapi.com", "ecs.internal:8443"], found
 
 
+@needs_localhost
 def test_a_name_that_is_known(conf, answering):
     up = answering()
     found = doctor(conf(connect_to=[], endpoint={"host": "localhost:%d" % up.port}))

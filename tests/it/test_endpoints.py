@@ -9,7 +9,7 @@ import subprocess
 
 import pytest
 
-from checks import ECHO, assert_error, assert_ok, assert_scope
+from checks import ECHO, assert_error, assert_ok, assert_scope, needs_localhost
 from client import Client
 from daemon import clean_env, seconds
 
@@ -123,6 +123,7 @@ def test_endpoint_override_malformed(daemon, upstream, value):
     assert upstream.requests == []
 
 
+@needs_localhost
 def test_private_upstream_addresses_need_a_configured_name(daemon, upstream):
     """Without connect_to, an override that is a loopback name must not be connected."""
     d = daemon(connect_to=None, retry={"auto_retry": False},

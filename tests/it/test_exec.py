@@ -293,13 +293,14 @@ def test_requests_under_way_are_finished(conf, upstream, tmp_path):
         until(lambda: code.read_text() == "200", seconds(10), "curl's end")
 
 
+# What a handler prints may come while "ready" is still being printed: os.write takes that.
 HANDLER = """
 def handler(n, _):
-    print(n, GET(%r), flush=True)
+    os.write(1, b"%%d %%d\\n" %% (n, GET(%r)))
     sys.exit(5)
 for n in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1):
     signal.signal(n, handler)
-print("ready", flush=True)
+os.write(1, b"ready\\n")
 while True:
     signal.pause()
 """ % ECHO

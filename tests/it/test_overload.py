@@ -211,11 +211,11 @@ def test_four_times_what_the_upstream_takes(daemon, upstream):
     takes no longer than its place in the queue makes it, the rest is told off at once."""
     d = daemon(pool={"connection_pool_maxsize": 4, "max_pending": 8})
     upstream.on("busy", lambda ex: (upstream.event().wait(0.02), ex.reply(200, b"{}")))
-    end = time.monotonic() + 1.5
+    end = time.monotonic() + seconds(60)
 
     def run():
         with d.client(timeout=30) as c:
-            while time.monotonic() < end:
+            while len(upstream.of("busy")) < 200 and time.monotonic() < end:
                 r = c.request("GET", target("busy"), [SERVICE, ONCE])
                 if r.status == 503:
                     assert r.error == "PoolExhausted" and r.get("Retry-After")
@@ -228,9 +228,10 @@ def test_four_times_what_the_upstream_takes(daemon, upstream):
     for status, ms in re.findall(r"status=(\d+) .* duration_ms=([\d.]+)", d.log):
         took[status].append(float(ms))
     good, shed = sorted(took["200"]), sorted(took["503"])
-    assert len(good) == len(upstream.of("busy")) and len(good) >= 100 and len(shed) > len(good)
+    assert len(good) == len(upstream.of("busy")) >= 200 and len(shed) > 100, (len(good), len(shed))
     assert good[int(0.9 * len(good))] < seconds(250), good[-5:]
-    assert shed[int(0.9 * len(shed))] < seconds(5), shed[-5:]
+    # Who is told off did not queue before: that takes a fraction of what the queue takes.
+    assert shed[len(shed) // 2] < good[len(good) // 2] / 4, (shed[-5:], good[-5:])
 
 
 # -- memory ------------------------------------------------------------------------------------

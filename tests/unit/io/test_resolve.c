@@ -371,17 +371,15 @@ START_TEST(the_cache_is_bounded)
 }
 END_TEST
 
-START_TEST(the_systems_resolver_knows_localhost)
+/* A name that only the system's resolver takes for an address: it knows it without /etc/hosts too. */
+START_TEST(the_systems_resolver_is_asked)
 {
     make(1, 8, NS_PER_SEC);
     resolver_use(r, getaddrinfo, freeaddrinfo);
     struct resolve_query q = {0};
-    ask(&q, "localhost");
-    ck_assert_uint_ge(q.answer.n, 1);
-    bool loopback = false;
-    for (unsigned i = 0; i < q.answer.n; i++)
-        loopback |= !strcmp(q.answer.addr[i], "127.0.0.1") || !strcmp(q.answer.addr[i], "::1");
-    ck_assert(loopback);
+    ask(&q, "127.1");
+    ck_assert_uint_eq(q.answer.n, 1);
+    ck_assert_str_eq(q.answer.addr[0], "127.0.0.1");
     unmake();
 }
 END_TEST
@@ -408,7 +406,7 @@ int main(void)
     tcase_add_test(c, cancelled_when_the_answer_is_on_its_way);
     tcase_add_test(c, a_hanging_lookup_does_not_hold_up_the_end);
     tcase_add_test(c, the_cache_is_bounded);
-    tcase_add_test(c, the_systems_resolver_knows_localhost);
+    tcase_add_test(c, the_systems_resolver_is_asked);
     suite_add_tcase(s, c);
     SRunner *sr = srunner_create(s);
     srunner_run_all(sr, CK_ENV);
