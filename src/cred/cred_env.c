@@ -23,6 +23,12 @@ enum key { ACCESS_KEY, SECRET_KEY, OLD_ACCESS_KEY, OLD_SECRET_KEY, SESSION_TOKEN
 static const char *const key_names[KEYS] = {"ACCESS_KEY", "SECRET_KEY", "ACCESSKEY", "SECRETKEY",
                                             "SESSION_TOKEN"};
 static const char volc_access[] = "VOLC_ACCESSKEY", volc_secret[] = "VOLC_SECRETKEY";
+/* Keys that other tools of the clouds read, and this one does not: nobody may find them here
+ * either. */
+static const char *const foreign_keys[] = {
+    "VOLCSTACK_ACCESS_KEY",        "VOLCSTACK_SECRET_KEY",    "VOLCSTACK_ACCESS_KEY_ID",
+    "VOLCSTACK_SECRET_ACCESS_KEY", "VOLCSTACK_SESSION_TOKEN",
+};
 
 /* Variables that hold none: suffixes to the prefix. */
 static const char *const var_names[] = {
@@ -48,7 +54,7 @@ static struct {
 } env;
 
 /* Moves every occurrence of a variable out of the environment block; the first one counts, as with
- * getenv. A value of spaces only is none. */
+ * getenv. A value of spaces only is none. out may be NULL. */
 static bool take_key(const char *name, struct secret **out)
 {
     struct str want = str_of(name);
@@ -58,7 +64,7 @@ static bool take_key(const char *name, struct secret **out)
         if (!value.p || !str_eq(head, want))
             continue;
         struct str trimmed = str_trim(value);
-        if (trimmed.n && !*out && !(*out = secret_new(trimmed)))
+        if (out && trimmed.n && !*out && !(*out = secret_new(trimmed)))
             return false;
         secret_wipe(*e + head.n + 1, value.n);
     }
@@ -80,6 +86,8 @@ bool cred_env_capture(void)
     env.captured = true;
     cred_json_init();
     bool ok = take_key(volc_access, &env.volc[0]) && take_key(volc_secret, &env.volc[1]);
+    for (size_t i = 0; i < ARRAY_LEN(foreign_keys) && ok; i++)
+        ok = take_key(foreign_keys[i], NULL);
     for (size_t c = 0; c < CLOUDS && ok; c++) {
         for (size_t k = 0; k < KEYS && ok; k++) {
             snprintf(name, sizeof name, "%s_%s", prefixes[c], key_names[k]);
