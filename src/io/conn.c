@@ -14,6 +14,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 
 int conn_ssl_index = -1;
 
@@ -41,6 +42,43 @@ static X509_STORE *load_store(const char *ca_file, char *msg, size_t msgsize)
     return NULL;
 }
 
+static void note_file(const char *path, struct conn_file *out)
+{
+    struct stat st;
+    *out = (struct conn_file){0};
+    if (path[0] && stat(path, &st) == 0)
+        *out = (struct conn_file){st.st_dev, st.st_ino, st.st_size, st.st_mtim, st.st_ctim};
+}
+
+static void note_files(const struct conn_tls *tls, struct conn_file files[CONN_FILES])
+{
+    bool own = tls->ca_file[0];
+    note_file(own ? tls->ca_file : X509_get_default_cert_file(), &files[0]);
+    note_file(own ? "" : X509_get_default_cert_dir(), &files[1]);
+    note_file(tls->cert_file, &files[2]);
+    note_file(tls->key_file, &files[3]);
+}
+
+static bool same_file(const struct conn_file *a, const struct conn_file *b)
+{
+    return a->dev == b->dev && a->ino == b->ino && a->size == b->size &&
+           a->mtime.tv_sec == b->mtime.tv_sec && a->mtime.tv_nsec == b->mtime.tv_nsec &&
+           a->ctime.tv_sec == b->ctime.tv_sec && a->ctime.tv_nsec == b->ctime.tv_nsec;
+}
+
+bool conn_ctx_same(const struct conn_ctx *x, const struct conn_tls *tls)
+{
+    struct conn_file now[CONN_FILES];
+    bool same = x->verify == tls->verify && x->min_tls13 == tls->min_tls13 &&
+                strcmp(x->ca_file, tls->ca_file) == 0 &&
+                strcmp(x->cert_file, tls->cert_file) == 0 &&
+                strcmp(x->key_file, tls->key_file) == 0;
+    note_files(tls, now);
+    for (size_t i = 0; i < CONN_FILES; i++)
+        same = same && same_file(&x->files[i], &now[i]);
+    return same;
+}
+
 struct conn_ctx *conn_ctx_new(struct loop *loop, const struct conn_tls *tls, struct list *dead,
                               char *msg, size_t msgsize)
 {
@@ -54,12 +92,13 @@ struct conn_ctx *conn_ctx_new(struct loop *loop, const struct conn_tls *tls, str
     x->dead = dead;
     x->verify = tls->verify;
     x->min_tls13 = tls->min_tls13;
-    x->cert_file = tls->cert_file[0] ? strdup(tls->cert_file) : NULL;
-    x->key_file = tls->key_file[0] ? strdup(tls->key_file) : NULL;
+    x->ca_file = strdup(tls->ca_file);
+    x->cert_file = strdup(tls->cert_file);
+    x->key_file = strdup(tls->key_file);
+    note_files(tls, x->files); /* before they are read: a change in between is seen as one */
     x->store = load_store(tls->ca_file, msg, msgsize);
     x->share = curl_share_init();
-    if (x->store && x->share && !(tls->cert_file[0] && !x->cert_file) &&
-        !(tls->key_file[0] && !x->key_file) &&
+    if (x->store && x->share && x->ca_file && x->cert_file && x->key_file &&
         curl_share_setopt(x->share, CURLSHOPT_SHARE, CURL_LOCK_DATA_SSL_SESSION) == CURLSHE_OK)
         return x;
     if (x->store)
@@ -75,6 +114,7 @@ void conn_ctx_unref(struct conn_ctx *x)
     if (x->share && curl_share_cleanup(x->share) != CURLSHE_OK)
         log_msg(LOG_ERROR, "libcurl: a TLS session share was freed while in use");
     X509_STORE_free(x->store);
+    free(x->ca_file);
     free(x->cert_file);
     free(x->key_file);
     free(x);

@@ -30,6 +30,8 @@ NODISCARD bool conn_global_init(void);
  * which outlives the context and all of its connections. */
 NODISCARD struct conn_ctx *conn_ctx_new(struct loop *loop, const struct conn_tls *tls,
                                         struct list *dead, char *msg, size_t msgsize);
+/* True when the settings are those x was made with, and so are the files they name. */
+NODISCARD bool conn_ctx_same(const struct conn_ctx *x, const struct conn_tls *tls);
 /* Refcounted: connections hold their context. */
 void conn_ctx_unref(struct conn_ctx *ctx);
 

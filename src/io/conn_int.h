@@ -8,6 +8,15 @@
 #include <curl/curl.h>
 #include <openssl/ssl.h>
 
+/* A file as it was when it was read: all zero when there was none. */
+struct conn_file {
+    dev_t dev;
+    ino_t ino;
+    off_t size;
+    struct timespec mtime, ctime;
+};
+enum { CONN_FILES = 4 };
+
 struct conn_ctx {
     struct loop *loop;
     CURLSH *share;     /* TLS sessions, for resumption */
@@ -15,7 +24,8 @@ struct conn_ctx {
     struct list *dead; /* closed conns, to be freed by conn_reap */
     unsigned refs;
     bool verify, min_tls13;
-    char *cert_file, *key_file;
+    char *ca_file, *cert_file, *key_file;
+    struct conn_file files[CONN_FILES]; /* those that the settings lead to */
 };
 
 /* A socket libcurl wants watched while it connects; happy eyeballs has two at a time. */

@@ -319,9 +319,9 @@ static CURLcode set_options(struct conn *c, const struct conn_target *t)
     SET(CURLOPT_CAPATH, NULL);
     SET(CURLOPT_SSL_CTX_FUNCTION, on_ssl_ctx);
     SET(CURLOPT_SSL_CTX_DATA, c);
-    if (x->cert_file)
+    if (x->cert_file[0])
         SET(CURLOPT_SSLCERT, x->cert_file);
-    if (x->key_file)
+    if (x->key_file[0])
         SET(CURLOPT_SSLKEY, x->key_file);
     return rc;
 }

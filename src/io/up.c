@@ -31,8 +31,25 @@ struct up *up_new(struct loop *loop, struct resolver *r, struct stat *st,
     return u;
 }
 
+/* Whether connections made under a would be made the same way, and be as many, under b. */
+static bool same_options(const struct up_options *a, const struct up_options *b)
+{
+    bool same = strcmp(a->http_proxy, b->http_proxy) == 0 &&
+                strcmp(a->https_proxy, b->https_proxy) == 0 &&
+                strcmp(a->no_proxy, b->no_proxy) == 0 && a->nconnect_to == b->nconnect_to &&
+                a->num_pools == b->num_pools && a->per_host == b->per_host &&
+                a->idle_ns == b->idle_ns && a->max_age_ns == b->max_age_ns;
+    for (size_t i = 0; same && i < a->nconnect_to; i++)
+        same = strcmp(a->connect_to[i], b->connect_to[i]) == 0;
+    return same;
+}
+
 bool up_configure(struct up *u, const struct up_options *o, char *msg, size_t msgsize)
 {
+    if (u->ctx && same_options(&u->o, o) && conn_ctx_same(u->ctx, &o->tls)) {
+        u->o = *o; /* the strings' owner goes */
+        return true;
+    }
     struct conn_ctx *ctx = conn_ctx_new(u->loop, &o->tls, &u->conns_dead, msg, msgsize);
     if (!ctx)
         return false;
@@ -83,7 +100,7 @@ void up_free(struct up *u)
         free(uc);
     }
     while ((l = list_pop(&u->hosts)))
-        free(CONTAINER_OF(l, struct up_host, link));
+        secret_free(CONTAINER_OF(l, struct up_host, link)); /* a proxy's password */
     conn_reap(&u->conns_dead);
     conn_ctx_unref(u->ctx);
     free(u);

@@ -29,7 +29,8 @@ struct up_options {
 struct up;
 NODISCARD struct up *up_new(struct loop *loop, struct resolver *r, struct stat *st,
                             const struct up_options *o, char *msg, size_t msgsize);
-/* New settings; connections made under other TLS, proxy or connect_to settings are not used again.
+/* New settings; connections made under other TLS, proxy, connect_to or pool settings, or with other
+ * certificates, are not used again; with the same ones they stay.
  * false with msg when they don't work: the old ones stay. */
 NODISCARD bool up_configure(struct up *u, const struct up_options *o, char *msg, size_t msgsize);
 /* Closes everything. No request may be running. */

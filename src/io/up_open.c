@@ -2,6 +2,8 @@
 /* Hosts and the making of connections: where to dial (connect_to, proxy), look-up, connect. */
 #include "io/up_int.h"
 
+#include "base/secret.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -169,7 +171,7 @@ void up_host_maybe_free(struct up_host *h)
         return;
     list_unlink(&h->link);
     h->u->nhosts--;
-    free(h);
+    secret_free(h); /* a proxy's password */
 }
 
 void up_open_failed(struct up_conn *uc, enum err e, const char *why)

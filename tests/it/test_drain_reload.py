@@ -261,3 +261,30 @@ def test_many_reloads_leave_nothing_behind(daemon, upstream):
     assert len(d.descriptors()) <= fds + 4
     if not daemons.instrumented():
         assert d.rss() - rss < 4 << 20, (rss, d.rss())
+
+
+def reload(d, **settings):
+    mark = d.mark()
+    d.write(daemons.merge(d.settings, settings))
+    d.signal(signal.SIGHUP)
+    d.wait_log("is reloaded", after=mark)
+
+
+def test_a_reload_keeps_the_upstream_connections(daemon, upstream, certs, tmp_path):
+    """As long as nothing changed that they were made with, the certificates' files included."""
+    ca = tmp_path / "ca.pem"
+    ca.write_bytes(certs.ca.read_bytes())
+    d = daemon(tls={"ca_file": str(ca)})
+    assert_ok(d.request())
+    for settings in ({}, {"retry": {"num_max_retries": 1}}, {"security": {"client_tokens": []}}):
+        reload(d, **settings)
+        assert_ok(d.request())
+    assert upstream.accepted == 1
+    for n, change in enumerate((lambda: ca.write_bytes(certs.ca.read_bytes() + b"\n"),
+                                lambda: reload(d, pool={"num_pools": 3}),
+                                lambda: reload(d, tls={"min_version": "1.3"}),
+                                lambda: reload(d, connect_to=[*d.settings["connect_to"], "x:1:y:1"]))):
+        change()
+        reload(d)
+        assert_ok(d.request())
+        assert upstream.accepted == n + 2, "change %d" % n

@@ -11,6 +11,7 @@ import time
 
 import pytest
 
+import daemon as daemons
 from checks import ECHO, assert_error, assert_ok, target
 from client import until
 from daemon import seconds, timed
@@ -388,13 +389,14 @@ def test_a_host_beyond_num_pools_is_served_unkept(daemon, upstream):
         c.close()
 
 
-def test_a_reload_forgets_idle_connections_and_finishes_busy_ones(daemon, upstream):
+def test_a_reload_with_another_pool_forgets_idle_connections_and_finishes_busy_ones(daemon, upstream):
     d = daemon()
     held = hold(upstream)
     assert_ok(d.request())
     w = Waiting(d, 1)
     upstream.wait_request("hold")
     mark = d.mark()
+    d.write(daemons.merge(d.settings, {"pool": {"num_pools": 5}}))
     d.signal(signal.SIGHUP)
     d.wait_log("configuration is reloaded", after=mark)
     held.set()
