@@ -76,7 +76,8 @@ static const struct conf_row profile_rows[] = {
     {"account_id", CT_STRING, 0, AT(account_id), .def = "", .check = conf_check_name,
      .help = "The account of `role_name` (assume_role)."},
     {"oidc_token_file", CT_STRING, 0, AT(oidc_token_file), .def = "",
-     .help = "The file with the identity token, re-read on each refresh (oidc)."},
+     .help =
+         "The file with the identity token, re-read on each refresh and when it changes (oidc)."},
     {"role_session_name", CT_STRING, 0, AT(role_session_name), .def = "",
      .help = "The session's name in the cloud's audit log (oidc, assume_role); empty means a name "
              "of our own."},

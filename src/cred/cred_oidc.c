@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Provider "oidc": a role's temporary credential for an identity token that something else keeps
- * fresh in a file (a Kubernetes service account, a CI job). The file is read anew each time. */
+ * fresh in a file (a Kubernetes service account, a CI job). The file is read anew each time, and
+ * watched: the next token may be another identity's, or what a failed exchange waits for. */
 #include "cred/cred_sts.h"
 
 enum { TOKEN_FILE_MAX = 64 * 1024 };
@@ -17,8 +18,7 @@ struct cred *cred_oidc_fetch(struct cred_ctx *ctx, const struct cred_role *role,
     struct buf text;
     struct cred *c = NULL;
     buf_init(&text, TOKEN_FILE_MAX);
-    /* not watched: tokens are replaced far more often than they are needed */
-    if (cred_read_file(file, CRED_READ_EXEMPT, NULL, &text, why)) {
+    if (cred_read_file(file, CRED_READ_EXEMPT, ctx->watch, &text, why)) {
         struct str token = buf_str(&text);
         while (token.n && strchr(" \t\r\n", token.p[token.n - 1]))
             token.n--;

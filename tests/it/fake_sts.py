@@ -17,6 +17,7 @@ import time
 import urllib.parse
 from dataclasses import dataclass
 
+import leaks
 import signer
 
 KEY = "AKTPfakefakefake%04d"
@@ -145,6 +146,8 @@ class Fake:
             key = KEY % n
             secret = hashlib.sha256(key.encode()).hexdigest()
             self.given[key] = (secret, "session-token-%04d" % n)
+            leaks.secret(secret, "a secret key given out")
+            leaks.secret(self.given[key][1], "a session token given out")
             return key, secret, self.given[key][1], int(time.time()) + self.lifetime
 
     def sts(self, expiry):

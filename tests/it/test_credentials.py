@@ -485,6 +485,32 @@ def test_a_changed_file_is_taken_over(proxy, tmp_path):
         assert time.monotonic() - start < daemons.seconds(2), "not within two seconds"
 
 
+def test_a_changed_identity_token_is_taken_over(proxy, fake, tmp_path):
+    """One that was missing, too."""
+    token = tmp_path / "token"
+    d = proxy({"default": {"provider": "oidc", "role_trn": ROLE, "oidc_token_file": str(token)}})
+    assert_error(d.request(), 503, "CredentialsUnavailable", [str(token)])
+    for n, text in enumerate(("first.token", "second.token"), 1):
+        start = time.monotonic()
+        private(token, text)
+        assert fake.wait("AssumeRoleWithOIDC", n).form["OIDCToken"] == text
+        assert time.monotonic() - start < daemons.seconds(2), "not within two seconds"
+        d.wait_log(r"access key AKTP\.\.\.%04d" % n)
+        assert_ok(d.request())
+        assert n_of(used(d)[-1]) == n
+
+
+def test_a_changed_profile_of_the_tool_is_taken_over(proxy, home):
+    cli_config(home, {"mode": "AK", "access-key": BASE[0], "secret-key": BASE[1]})
+    d = proxy(CLI, _env={"HOME": str(home)})
+    assert_ok(d.request())
+    cli_config(home, {"mode": "AK", "access-key": daemons.SECOND_KEY[0], "secret-key": daemons.SECOND_KEY[1]})
+    start = time.monotonic()
+    while used(d)[-1] != daemons.SECOND_KEY[0]:
+        assert_ok(d.request())
+        assert time.monotonic() - start < daemons.seconds(2), "not within two seconds"
+
+
 def test_a_file_that_breaks_keeps_the_old_keys(proxy, tmp_path):
     path = keys_file(tmp_path / "keys", BASE)
     d = proxy({"default": {"provider": "file", "file": str(path)}})
