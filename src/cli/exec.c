@@ -365,6 +365,12 @@ static int parse(struct exec *e, int argc, char **argv)
     }
     if (opt == CLI_STOP)
         return code == CLI_OK ? CLI_STOP : code;
+    for (size_t i = 0; i < e->c.args.nset; i++) {
+        struct str value = str_of(e->c.args.set[i]), key = str_trim(str_cut(&value, '='));
+        if (str_eq(key, STR("listen")) || str_eq(key, STR("admin.listen")))
+            return cli_usage(&e->c, "--set %.*s: exec listens on free ports of its own",
+                             STR_ARG(key));
+    }
     if (e->c.operands == argc)
         return cli_usage(&e->c, "name a command to run, as in 'sigferry exec -- env'");
     return CLI_OK;

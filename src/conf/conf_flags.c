@@ -41,10 +41,20 @@ void conf_set(struct conf_loader *l, const char *key, struct str text, const str
         conf_error(l, pos, key, "unknown key%s", conf_row_hint(str_of(key), hint));
 }
 
+/* --set and an option of its own for the same key: neither may win without a word. */
+static bool set_twice(struct conf_loader *l, const char *key, const struct conf_pos *pos)
+{
+    struct conf_pos before = conf_origin_find(l->conf, key);
+    if (before.source != CONF_FLAG || strcmp(before.name, "--set") != 0)
+        return false;
+    conf_error(l, pos, key, "is given by --set as well; use one of the two");
+    return true;
+}
+
 static void set_flag(struct conf_loader *l, const char *key, const char *flag, const char *value)
 {
     struct conf_pos pos = {.source = CONF_FLAG, .name = flag};
-    if (value)
+    if (value && !set_twice(l, key, &pos))
         conf_set(l, key, str_of(value), &pos);
 }
 
@@ -80,7 +90,7 @@ static void set_listen(struct conf_loader *l, const struct conf_args *args)
     struct cval list = {.type = CV_LIST, .pos = pos, .n = args->nlisten};
     struct cval *v;
 
-    if (args->nlisten == 0)
+    if (args->nlisten == 0 || set_twice(l, "listen", &pos))
         return;
     v = arena_alloc(&l->tmp, args->nlisten * sizeof *v);
     if (!v) {

@@ -133,10 +133,12 @@ static const struct conf_client *find_client(const struct conf *c, struct str ac
 
 static COLD enum err refuse(const struct conf *c, const struct accepted *a, struct err_detail *why)
 {
-    return err_set(why, ERR_CLIENT_NOT_ALLOWED, "this listener wants to know its clients:%s%s%s",
-                   a->ntokens ? " send a token (X-Sigferry-Token or Authorization: Bearer);" : "",
-                   c->nclients ? " sign with a local key (clients);" : "",
-                   a->uids->n || a->gids->n ? " connect as an allowed user or group;" : "");
+    bool token = a->ntokens, key = c->nclients, peer = a->uids->n || a->gids->n;
+    return err_set(
+        why, ERR_CLIENT_NOT_ALLOWED, "this listener wants to know its clients: %s%s%s%s%s",
+        token ? "send a token (X-Sigferry-Token or Authorization: Bearer)" : "",
+        token && (key || peer) ? ", or " : "", key ? "sign with a local key (clients)" : "",
+        key && peer ? ", or " : "", peer ? "connect as an allowed user or group" : "");
 }
 
 enum err identity_check(const struct conf *c, const struct conf_listener *l,

@@ -401,6 +401,19 @@ static enum err decide(struct route_work *w)
     return e;
 }
 
+/* An option was refused: service and region are told all the same where they are known, for the
+ * error's body, the log and the metrics. */
+static COLD void name_anyway(struct route_work *w)
+{
+    struct err_detail ignored = {""};
+    struct str rest = {NULL, 0};
+    w->why = &ignored;
+    route_options_names(w);
+    if (uri_path(w->v->target.path, w->a, &w->out->path, w->why) == ERR_OK &&
+        address(w, find_route(w, &rest)) != ERR_OK)
+        w->out->service = (struct str){NULL, 0};
+}
+
 enum err route_request(const struct conf *c, const struct route_listener *l,
                        const struct gate_head *head, const struct gate_verdict *v, struct arena *a,
                        struct route *out, struct err_detail *why)
@@ -415,8 +428,11 @@ enum err route_request(const struct conf *c, const struct route_listener *l,
     e = read_query(&w);
     if (!e)
         e = admit(&w);
-    if (!e)
-        e = route_options_apply(&w);
+    if (e)
+        return e;
+    e = route_options_apply(&w);
+    if (e)
+        name_anyway(&w);
     return e ? e : decide(&w);
 }
 

@@ -108,6 +108,8 @@ struct str route_service_name(const struct conf *c, struct str name);
 /* Sets out->opt from the configuration, then what X-Sigferry-* ask for. */
 void route_options_default(struct route_work *w);
 NODISCARD enum err route_options_apply(struct route_work *w);
+/* After a refusal: service and region as far as the headers name them. */
+void route_options_names(struct route_work *w);
 /* The index of the option with that full header name, OPT_COUNT when there is none. */
 enum route_option route_option_find(struct str name);
 

@@ -303,6 +303,15 @@ static enum err default_codes(struct route_work *w)
     return ERR_OK;
 }
 
+void route_options_names(struct route_work *w)
+{
+    static const enum route_option names[] = {OPT_SERVICE, OPT_REGION};
+    for (size_t i = 0; i < ARRAY_LEN(names); i++)
+        if ((w->option_given & 1U << names[i]) &&
+            rows[names[i]].set(w, &rows[names[i]], w->option[names[i]]) != ERR_OK)
+            continue; /* it is what was refused */
+}
+
 enum err route_options_apply(struct route_work *w)
 {
     if (w->bad_option.p)

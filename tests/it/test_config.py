@@ -218,6 +218,16 @@ def test_set(conf):
     assert run.returncode in (1, 2) and "no-equals-sign" in run.stderr + run.stdout
 
 
+@pytest.mark.parametrize("option, value, key", [
+    ("--listen", "localhost:0", "listen"), ("--region", "cn-shanghai", "region"), ("--admin", "", "admin.listen"),
+    ("--log-level", "debug", "log.level")])
+def test_an_option_and_set_for_the_same_key(conf, option, value, key):
+    """Which of them was meant nobody can know."""
+    run = command("run", "-c", conf(""), option, value, "--set", "%s=%s" % (key, value))
+    assert run.returncode == 1, run
+    assert "%s: %s: is given by --set as well; use one of the two" % (option, key) in run.stderr, run.stderr
+
+
 def test_set_takes_libconfig_text(conf):
     v = values("-c", conf(""), "--set", "security.allowed_hosts=[\"x.internal\", \"y.internal\"]")
     assert "x.internal" in v["security.allowed_hosts"][0]

@@ -23,6 +23,14 @@ def test_the_body_tells_what_was_known(shared, upstream):
         ("X-Sigferry-Region", "ap-southeast-2"), ("X-Sigferry-Connect-Timeout", "soon")])
     meta = assert_error(r, 400, "InvalidOption", ["X-Sigferry-Connect-Timeout", "soon"])
     assert (meta["Action"], meta["Version"]) == ("DescribeVpcs", "2020-04-01")
+    assert (meta["Service"], meta["Region"]) == ("ecs", "ap-southeast-2")
+    for wrong, known in ((("X-Sigferry-Regoin", "x"), ("ecs", "cn-beijing")),
+                         (("X-Sigferry-Region", "not a region"), ("ecs", "cn-beijing"))):
+        meta = assert_error(shared.request("GET", ECHO, [wrong]), 400, "InvalidOption")
+        assert (meta["Service"], meta["Region"]) == known
+    meta = assert_error(shared.request("GET", ECHO, [("X-Sigferry-Dry-Run", "so-so")], service="e c s"),
+                        400, "InvalidOption")
+    assert (meta["Service"], meta["Region"]) == ("", "cn-beijing")
     upstream.on("DescribeVpcs", lambda ex: ex.reset())
     r = shared.request("GET", "/?Action=DescribeVpcs&Version=2020-04-01", [
         ("X-Sigferry-Region", "ap-southeast-2"), ONCE])

@@ -65,6 +65,20 @@ def test_the_clients_own_profile_and_policy_hold(keyed, upstream):
     assert len(upstream.requests) == 1
 
 
+@pytest.mark.parametrize("settings, says", [
+    ({"security": {"client_tokens": [TOKEN]}}, "send a token (X-Sigferry-Token or Authorization: Bearer)"),
+    ({"clients": [client_of(APP)]}, "sign with a local key (clients)"),
+    ({"security": {"allowed_uids": [4242]}}, "connect as an allowed user or group"),
+    ({"security": {"client_tokens": [TOKEN], "allowed_uids": [4242]}, "clients": [client_of(APP)]},
+     "send a token (X-Sigferry-Token or Authorization: Bearer), or sign with a local key (clients), or "
+     "connect as an allowed user or group"),
+    ({"security": {"client_tokens": [TOKEN], "allowed_gids": [4242]}},
+     "send a token (X-Sigferry-Token or Authorization: Bearer), or connect as an allowed user or group")])
+def test_who_is_unknown_is_told_the_ways(daemon, settings, says):
+    meta = assert_error(daemon(**settings).request(), 403, "ClientNotAllowed")
+    assert meta["Error"]["Message"] == "this listener wants to know its clients: " + says
+
+
 def replace(headers, name, value):
     return [(n, value if n.lower() == name.lower() else v) for n, v in headers]
 
