@@ -2,10 +2,13 @@
 """The client side of the tests: raw sockets, and a thin layer that keeps what came over the wire."""
 
 import http.client
+import io
 import json
 import socket
 import struct
 import time
+
+import leaks
 
 http.client._MAXHEADERS = 1000  # its own limit of 100 must not hide what the daemon passes on
 
@@ -83,6 +86,8 @@ class Client:
             name = "[%s]" % address[0] if ":" in address[0] else address[0]
             self.host = "%s:%d" % (name, address[1])
         self.file = self.sock.makefile("rb")
+        if leaks.ON:
+            self.file = io.BufferedReader(leaks.Tee(self.sock.makefile("rb", 0), "an answer"))
 
     def __enter__(self):
         return self

@@ -13,7 +13,9 @@ import pytest
 sys.dont_write_bytecode = True
 
 import daemon as daemons  # noqa: E402
+import leaks  # noqa: E402
 from certs import Certs  # noqa: E402
+from client import Client  # noqa: E402
 from faults import often  # noqa: E402
 from upstream import Upstream  # noqa: E402
 
@@ -53,6 +55,22 @@ def pytest_runtest_makereport(item, call):
 def turn():
     """Which of its repetitions a test is."""
     return 0
+
+
+@pytest.fixture(autouse=True)
+def nothing_leaks(request):
+    """With SIGFERRY_LEAKS=1: no secret of the test is in anything that its daemons wrote or showed."""
+    yield
+    if not leaks.ON:
+        return
+    for text in daemons.SECRETS:
+        leaks.secret(text, "a key of the tests")
+    for d in list(leaks.NOW.daemons):
+        leaks.look_at_daemon(d)
+    if "tmp_path" in request.node.funcargs:
+        leaks.harvest_files(request.node.funcargs["tmp_path"])
+    found = leaks.found()
+    assert found == [], "\n".join(found)
 
 
 @pytest.fixture(scope="session")
@@ -144,6 +162,9 @@ class Factory:
         anything)."""
         faults = []
         for d in self.started:
+            if leaks.ON and d.alive():
+                leaks.look_at_process(d)
+                leaks.look_at_pages(d, Client)
             try:
                 if d.exit_status is not None:
                     d.stop(d.exit_status)

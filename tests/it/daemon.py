@@ -11,6 +11,7 @@ import subprocess
 import threading
 import time
 
+import leaks
 from client import Client
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -92,8 +93,11 @@ def clean_env(home, extra=None):
 
 def command(*args, env=None, home="/nonexistent", timeout=30, **kw):
     """Runs the binary to its end."""
-    return subprocess.run([*WRAPPER, BINARY, *map(str, args)], capture_output=True, text=True,
-                          env=clean_env(home, env), timeout=seconds(timeout), **kw)
+    leaks.harvest_env(env)
+    r = subprocess.run([*WRAPPER, BINARY, *map(str, args)], capture_output=True, text=True,
+                       env=clean_env(home, env), timeout=seconds(timeout), **kw)
+    leaks.shown("what sigferry %s wrote" % " ".join(map(str, args)), r.stdout + r.stderr)
+    return r
 
 
 class Daemon:
@@ -110,7 +114,8 @@ class Daemon:
             self.write(settings or {}, text, mode)
             argv += ["-c", self.path]
         self.argv = argv + list(map(str, args))
-        self.env = clean_env(directory, env)
+        self.own_env = env
+        self.env = clean_env(directory, env if config else leaks.env_of(env, args))
         self.lines, self.changed, self.ended = [], threading.Condition(), False
         self.process = subprocess.Popen(
             self.argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=self.env,
@@ -118,6 +123,7 @@ class Daemon:
         self.pid = self.process.pid
         self.reader = threading.Thread(target=self.read_log, daemon=True)
         self.reader.start()
+        leaks.started(self)
 
     # -- configuration -----------------------------------------------------------------------
 
@@ -125,7 +131,7 @@ class Daemon:
         self.settings = settings
         with open(self.path, "w", encoding="utf-8") as f:
             os.fchmod(f.fileno(), mode)
-            f.write(config_text(settings) + text)
+            f.write(config_text(leaks.settings_of(settings, text)) + text)
 
     # -- log ---------------------------------------------------------------------------------
 
@@ -199,6 +205,13 @@ class Daemon:
     @property
     def admin(self):
         return "127.0.0.1", int(self.wait_log(r"admin listening on 127\.0\.0\.1:(\d+)")[1])
+
+    def admin_now(self):
+        """The admin address if the log tells it already, without waiting."""
+        m = re.search(r"admin listening on 127\.0\.0\.1:(\d+)", self.log)
+        if not m:
+            raise ValueError("no admin address")
+        return "127.0.0.1", int(m[1])
 
     def client(self, address=None, timeout=15):
         return Client(address or self.address, seconds(timeout))

@@ -18,6 +18,7 @@ import time
 import urllib.parse
 from dataclasses import dataclass, field
 
+import leaks
 import signer
 
 KEEP_BODY = 1 << 20
@@ -411,6 +412,8 @@ class Upstream:
         digest = request.sha256 if request.complete else None
         request.verdict = signer.verify(request.method, request.target, request.headers, digest,
                                         self.keys)
+        if leaks.ON and request.verdict.ok:
+            leaks.scope(request.get("X-Date")[:8], request.verdict.region, request.verdict.service)
         if not request.verdict.ok and not self.allow_bad_signature:
             with self.changed:
                 self.faults.append("%s %s: %s" % (request.method, request.target,
