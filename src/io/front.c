@@ -3,7 +3,9 @@
  *
  * libmicrohttpd runs in external-epoll mode without a listening socket: descriptors come from
  * listen.c. It never sees a disconnect of a suspended connection and knows only inactivity
- * timeouts, so every client descriptor is also in our own epoll set and every deadline is ours. */
+ * timeouts, so every client descriptor is also in our own epoll set and every deadline is ours.
+ * These watches see whatever libmicrohttpd's own epoll set sees, so that one is not watched: that
+ * would only wake us twice. */
 #include "io/front_int.h"
 
 #include "base/log.h"
@@ -158,11 +160,9 @@ static void conn_ready(struct loop_fd *w, uint32_t events)
         front_conn_giveup(c);
         return;
     }
-    if (!(events & EPOLLIN))
-        return;
-    if (c->phase == PHASE_IDLE)
+    if ((events & EPOLLIN) && c->phase == PHASE_IDLE)
         front_phase_set(c, PHASE_HEAD);
-    else
+    else if (events & EPOLLIN)
         c->early = true;
     /* A connection that was resumed is back in libmicrohttpd's epoll set only when a run has read
      * from it in vain. */
@@ -191,12 +191,6 @@ static void on_connection(void *cls, struct MHD_Connection *mc, void **socket_co
     c->mc = NULL;
     f->nconns--;
     f->nleaving -= c->gone;
-}
-
-static void mhd_ready(struct loop_fd *w, uint32_t events)
-{
-    (void)events;
-    CONTAINER_OF(w, struct front, mhd_fd)->pending = true;
 }
 
 static size_t keep_escapes(void *cls, struct MHD_Connection *mc, char *s)
@@ -265,20 +259,10 @@ struct front *front_new(const struct front_options *o, char *msg, size_t msgsize
     list_init(&f->free_conns);
     list_init(&f->free_reqs);
     timer_init(&f->timer, phases_expire);
-    f->mhd_fd = (struct loop_fd){.fd = -1, .ready = mhd_ready};
     f->mhd = start_mhd(f);
-    const union MHD_DaemonInfo *info =
-        f->mhd ? MHD_get_daemon_info(f->mhd, MHD_DAEMON_INFO_EPOLL_FD) : NULL;
-    if (!info) {
+    if (!f->mhd) {
         snprintf(msg, msgsize, "libmicrohttpd %s did not start: errno %d", MHD_get_version(),
                  errno);
-        front_free(f);
-        return NULL;
-    }
-    f->mhd_fd.fd = info->epoll_fd;
-    if (!loop_add(o->loop, &f->mhd_fd, EPOLLIN | EPOLLET)) {
-        snprintf(msg, msgsize, "epoll_ctl: errno %d", errno);
-        f->mhd_fd.fd = -1;
         front_free(f);
         return NULL;
     }
@@ -311,7 +295,6 @@ void front_free(struct front *f)
                 front_conn_giveup(CONTAINER_OF(l, struct front_conn, link));
         MHD_run(f->mhd);
         MHD_run(f->mhd);
-        loop_del(f->o.loop, &f->mhd_fd);
         MHD_stop_daemon(f->mhd);
     }
     timer_unset(&f->o.loop->timers, &f->timer);
@@ -348,7 +331,7 @@ bool front_accept(struct front *f, int fd, const struct peer *peer, const void *
     *c = (struct front_conn){.f = f, .listener = listener, .peer = *peer};
     list_init(&c->link);
     c->watch = (struct loop_fd){.fd = fd, .ready = conn_ready};
-    if (!loop_add(f->o.loop, &c->watch, EPOLLIN | EPOLLRDHUP | EPOLLET)) {
+    if (!loop_add(f->o.loop, &c->watch, EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET)) {
         free(c);
         shed(fd);
         return false;

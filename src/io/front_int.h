@@ -67,7 +67,6 @@ struct front_req {
 struct front {
     struct front_options o;
     struct MHD_Daemon *mhd;
-    struct loop_fd mhd_fd;
     bool pending, closing, draining;
     bool in_place;             /* libmicrohttpd is one whose buffer tells what stood in a head */
     bool more;                 /* the last run may have left bytes to read or to write */
