@@ -61,8 +61,9 @@ int cli_config(int argc, char **argv)
     if (what == OPT_JSON) {
         code = show_json(&c, conf);
     } else {
-        conf_print(conf, stdout);
-        code = cli_finish(&c);
+        code = conf_print(conf, stdout)
+                   ? cli_finish(&c)
+                   : cli_fail(&c, "memory is too short to show the whole configuration");
     }
     conf_unref(conf);
     return code;

@@ -171,8 +171,9 @@ NODISCARD struct conf *conf_load(const struct conf_args *args, struct buf *errs)
 struct conf *conf_ref(struct conf *c);
 void conf_unref(struct conf *c);
 
-/* Every key with its effective value and origin, secrets masked: "key = value  # origin" lines. */
-void conf_print(const struct conf *c, FILE *out);
+/* Every key with its effective value and origin, secrets masked: "key = value  # origin" lines.
+ * false when memory was too short to show a value; the others are there. */
+NODISCARD bool conf_print(const struct conf *c, FILE *out);
 /* The same as a JSON object {"key": {"value": …, "origin": "…"}}, appended. */
 void conf_print_json(const struct conf *c, struct buf *out);
 /* The reference of all keys from the table, as Markdown (docs/CONFIG.md). */

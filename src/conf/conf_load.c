@@ -50,6 +50,8 @@ static void load_file(struct conf_loader *l, const struct conf_args *args)
     if (file) {
         struct conf_pos first = {.source = CONF_FILE, .name = file->path, .line = 1, .file = file};
         l->conf->path = strdup(path);
+        if (!l->conf->path)
+            conf_error(l, &first, "", "out of memory");
         conf_doc_init(&d, l);
         conf_scan(&d, first, buf_str(&text), 0);
         struct cval *root = conf_parse(&d);

@@ -118,8 +118,9 @@ static void put_list(struct buf *b, const struct conf_row *row, const void *base
     buf_putz(b, "]");
 }
 
-/* Whether a value in a group is what it is when nothing is said: left out of the output. */
-static bool is_default(const struct conf_row *row, const void *base)
+/* Whether a value in a group is what it is when nothing is said: left out of the output, which is
+ * marked as failed when that can't be told. */
+static bool is_default(struct buf *out, const struct conf_row *row, const void *base)
 {
     struct buf a, d;
     bool same;
@@ -131,6 +132,7 @@ static bool is_default(const struct conf_row *row, const void *base)
     conf_print_value(&a, row, base, false);
     conf_print_default(&d, row);
     same = str_eq(buf_str(&a), buf_str(&d));
+    out->failed = out->failed || a.failed || d.failed;
     buf_free(&a);
     buf_free(&d);
     return same;
@@ -143,7 +145,7 @@ static void put_members(struct buf *b, const struct conf_group *g, const void *e
     buf_putz(b, "{");
     for (size_t i = 0; i < g->n; i++) {
         const struct conf_row *row = &g->rows[i];
-        if (is_default(row, element) && strcmp(row->name, "provider") != 0)
+        if (is_default(b, row, element) && strcmp(row->name, "provider") != 0)
             continue;
         if (json)
             buf_printf(b, "%s\"%s\": ", first ? "" : ", ", row->name);
@@ -157,10 +159,10 @@ static void put_members(struct buf *b, const struct conf_group *g, const void *e
 }
 
 /* A listener that has nothing but its address is written as just that. */
-static bool is_bare(const struct conf_row *row, const void *element)
+static bool is_bare(struct buf *out, const struct conf_row *row, const void *element)
 {
     for (size_t i = 1; i < row->group->n; i++)
-        if (!is_default(&row->group->rows[i], element))
+        if (!is_default(out, &row->group->rows[i], element))
             return false;
     return (row->flags & CF_BARE) != 0;
 }
@@ -173,7 +175,7 @@ static void put_groups(struct buf *b, const struct conf_row *row, const void *ba
     bool map = row->type == CT_MAP, bare = row->flags & CF_BARE;
 
     for (size_t i = 0; i < n; i++)
-        bare = bare && is_bare(row, v + i * g->size);
+        bare = bare && is_bare(b, row, v + i * g->size);
     buf_putz(b, map ? "{" : json || bare ? "[" : "(");
     for (size_t i = 0; i < n; i++) {
         const char *element = v + i * g->size;
@@ -183,7 +185,7 @@ static void put_groups(struct buf *b, const struct conf_row *row, const void *ba
         } else {
             buf_putz(b, i ? ", " : "");
         }
-        if (is_bare(row, element))
+        if (is_bare(b, row, element))
             conf_print_value(b, &g->rows[0], element, json);
         else
             put_members(b, g, element, json);
@@ -285,7 +287,7 @@ void conf_print_default(struct buf *b, const struct conf_row *row)
     }
 }
 
-static void print_line(const struct conf *c, const char *path, const struct conf_row *row,
+static bool print_line(const struct conf *c, const char *path, const struct conf_row *row,
                        const void *base, FILE *out)
 {
     char where[CONF_WHERE_MAX];
@@ -293,31 +295,38 @@ static void print_line(const struct conf *c, const char *path, const struct conf
 
     buf_init(&b, CONF_TEXT_MAX);
     conf_print_value(&b, row, base, false);
-    (void)fprintf(out, "%s = %.*s  # %s\n", path, STR_ARG(buf_str(&b)),
+    struct str text = b.failed ? STR("(memory is too short to show it)") : buf_str(&b);
+    (void)fprintf(out, "%s = %.*s  # %s\n", path, STR_ARG(text),
                   conf_where(c, path, where, sizeof where));
+    bool ok = !b.failed;
     buf_free(&b);
+    return ok;
 }
 
 /* Each key of a profile may come from elsewhere, so each has its own line. */
-static void print_profile(const struct conf *c, const struct conf_profile *p, FILE *out)
+static bool print_profile(const struct conf *c, const struct conf_profile *p, FILE *out)
 {
+    bool ok = true;
     for (size_t i = 0; i < conf_group_profile.n; i++) {
         const struct conf_row *row = &conf_group_profile.rows[i];
         char path[160];
         (void)snprintf(path, sizeof path, "profiles.%s.%s", p->name, row->name);
         if (i == 0 || conf_origin_given(c, path))
-            print_line(c, path, row, p, out);
+            ok = print_line(c, path, row, p, out) && ok;
     }
+    return ok;
 }
 
-void conf_print(const struct conf *c, FILE *out)
+bool conf_print(const struct conf *c, FILE *out)
 {
+    bool ok = true;
     for (size_t i = 0; i < conf_nrows; i++) {
         if (conf_rows[i].type != CT_MAP)
-            print_line(c, conf_rows[i].name, &conf_rows[i], c, out);
+            ok = print_line(c, conf_rows[i].name, &conf_rows[i], c, out) && ok;
         for (size_t j = 0; conf_rows[i].type == CT_MAP && j < c->nprofiles; j++)
-            print_profile(c, &c->profiles[j], out);
+            ok = print_profile(c, &c->profiles[j], out) && ok;
     }
+    return ok;
 }
 
 void conf_print_json(const struct conf *c, struct buf *out)

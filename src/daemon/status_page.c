@@ -199,8 +199,8 @@ static void configuration(const struct status_input *in, struct buf *out)
         out->failed = true;
         return;
     }
-    conf_print(in->conf, f);
-    if (fclose(f) != 0)
+    bool complete = conf_print(in->conf, f);
+    if (fclose(f) != 0 || !complete)
         out->failed = true;
     buf_putz(out, "<details><summary>Effective configuration</summary><pre>");
     put_html(out, str_n(text, n));

@@ -40,7 +40,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (c) {
         struct buf json;
         buf_init(&json, 64 << 20);
-        conf_print(c, sink);
+        (void)conf_print(c, sink);
         conf_print_json(c, &json);
         buf_free(&json);
     }

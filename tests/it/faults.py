@@ -96,8 +96,8 @@ class Shim:
         if instrumented():
             pytest.skip("a preloaded library and the tool that watches memory do not get along")
         here = os.path.dirname(os.path.abspath(__file__))
-        self.library = os.path.join(str(directory), name + ".so")
-        self.page = os.path.join(str(directory), name + ".page")
+        self.library = os.path.join(str(directory), os.path.basename(name) + ".so")
+        self.page = os.path.join(str(directory), os.path.basename(name) + ".page")
         subprocess.run([os.environ.get("CC") or "cc", "-shared", "-fPIC", "-O1", "-D_GNU_SOURCE",
                         "-o", self.library, os.path.join(here, name + ".c"), "-ldl", "-pthread"],
                        check=True)

@@ -20,7 +20,7 @@ static char *printed(printer *print)
 static const struct conf *shown;
 static void print_shown(FILE *out)
 {
-    conf_print(shown, out);
+    ck_assert(conf_print(shown, out));
 }
 static char *conf_text(const struct conf *c)
 {
