@@ -33,7 +33,7 @@ def pytest_runtest_logreport(report):
     if report.failed:
         RESULTS[cell] = "**fails**"
     elif report.skipped:
-        RESULTS.setdefault(cell, "not run" if "not installed" in str(report.longrepr) else "–")
+        RESULTS.setdefault(cell, "not run")
     elif report.when == "call":
         if RESULTS.get(cell) != "**fails**":
             RESULTS[cell] = "yes"
@@ -45,7 +45,7 @@ def table():
              "|---" * (len(FEATURES) + 2) + "|"]
     for c in ran:
         version = "not installed" if c.missing() else c.version().split()[-1]
-        cells = [RESULTS.get((c.name, f), " ") for f in FEATURES]
+        cells = [RESULTS.get((c.name, f), "–" if f in c.lacks else " ") for f in FEATURES]
         lines.append("| " + " | ".join([c.name, version] + cells) + " |")
     return lines
 

@@ -1,0 +1,37 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# install, uninstall and tarball; Kubernetes manifests; the container's files, with a request through them
+# Then the Debian package, installed, upgraded and purged in a fresh system, where root, debootstrap,
+# debhelper and lintian are there (CI_DEB=0 leaves it out). Each is one test.
+set -u
+passed=0 failed=0 skipped=0
+log=$CI_BUILD/packaging
+mkdir -p "$log" || exit 1
+one() { # NAME COMMAND…: 77 and "skipped: …" when something is missing
+    local name=$1 rc
+    shift
+    echo "--- $name: $*"
+    "$@" 2>&1 | tee "$log/$name.log" | tail -n 15 | cut -c 1-300
+    rc=${PIPESTATUS[0]}
+    case $rc in
+    0) passed=$((passed + 1)) ;;
+    77) skipped=$((skipped + 1)) ;;
+    *) failed=$((failed + 1)) && echo "$name FAILED ($rc): see $log/$name.log" ;;
+    esac
+    echo "passed=$passed failed=$failed skipped=$skipped" >"$CI_RESULT"
+}
+container() {
+    [ "$(id -u)" = 0 ] || { echo "skipped: needs root, for chroot" && return 77; }
+    [ -x "$CI_BUILD/sigferry" ] || { echo "skipped: no $CI_BUILD/sigferry (stage check)" && return 77; }
+    [[ $CI_OPTIONS != *sanitizers* ]] || { echo "skipped: sanitizers need /proc" && return 77; }
+    packaging/container/rootfs.sh --binary "$CI_BUILD/sigferry" --check
+}
+debian() {
+    [ "${CI_DEB:-1}" = 1 ] || { echo "skipped: CI_DEB is not 1" && return 77; }
+    timeout 1200 packaging/test-deb.sh
+}
+one install packaging/test-install.sh
+one kubernetes packaging/kubernetes/check.sh
+one container container
+one debian debian
+[ $failed -eq 0 ] || exit 1
