@@ -10,6 +10,7 @@ top=$(cd "$(dirname "$0")/.." && pwd)
 for tool in debootstrap lintian curl dpkg-buildpackage dh; do
     command -v $tool >/dev/null || { echo "test-deb: $tool is not installed" >&2; exit 77; }
 done
+dpkg-checkbuilddeps "$top/packaging/debian/control" || exit 77
 work=$(mktemp -d)
 tree=$work/tree
 started=()

@@ -23,16 +23,11 @@ enum key { ACCESS_KEY, SECRET_KEY, OLD_ACCESS_KEY, OLD_SECRET_KEY, SESSION_TOKEN
 static const char *const key_names[KEYS] = {"ACCESS_KEY", "SECRET_KEY", "ACCESSKEY", "SECRETKEY",
                                             "SESSION_TOKEN"};
 static const char volc_access[] = "VOLC_ACCESSKEY", volc_secret[] = "VOLC_SECRETKEY";
-/* Keys that other tools of the clouds read, and this one does not: nobody may find them here
- * either. */
+/* Names that other programs read: not a source, but keys all the same, and taken away. */
 static const char *const foreign_keys[] = {
     "VOLCSTACK_ACCESS_KEY",        "VOLCSTACK_SECRET_KEY",    "VOLCSTACK_ACCESS_KEY_ID",
     "VOLCSTACK_SECRET_ACCESS_KEY", "VOLCSTACK_SESSION_TOKEN",
 };
-
-/* Names that other programs read: not a source, but keys all the same, and taken away. */
-static const char *const foreign[] = {"VOLCSTACK_ACCESS_KEY", "VOLCSTACK_SECRET_KEY",
-                                      "VOLCSTACK_SESSION_TOKEN"};
 
 /* Variables that hold none: suffixes to the prefix. */
 static const char *const var_names[] = {
@@ -89,11 +84,6 @@ bool cred_env_capture(void)
         return true;
     env.captured = true;
     cred_json_init();
-    for (size_t i = 0; i < ARRAY_LEN(foreign); i++) {
-        struct secret *unused = NULL;
-        (void)take_key(foreign[i], &unused);
-        secret_unref(unused);
-    }
     bool ok = take_key(volc_access, &env.volc[0]) && take_key(volc_secret, &env.volc[1]);
     for (size_t i = 0; i < ARRAY_LEN(foreign_keys) && ok; i++)
         ok = take_key(foreign_keys[i], NULL);
