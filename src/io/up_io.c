@@ -11,7 +11,7 @@ static uint64_t out_total(const struct up_req *q)
     return q->body_size == UINT64_MAX ? UINT64_MAX : q->head.n + q->body_size;
 }
 
-/* The exchange is over. The connection is released before done(), which may look at the pool. */
+/* The exchange is over. */
 static void finish(struct up_conn *uc, enum err e, const char *why)
 {
     struct up_req *q = uc->req;
