@@ -103,12 +103,12 @@ def test_read_timeout_while_the_upstream_takes_nothing(daemon, upstream):
 
 def test_a_slow_client_is_no_silence_of_the_upstream(shared, upstream):
     """The upstream is held back for longer than read_timeout, because the client reads nothing."""
-    piece, blocked = b"p" * 65536, upstream.event()
+    body, blocked = b"p" * (400 * 65536), upstream.event()
 
     def handler(ex):
-        ex.send("HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % (len(piece) * 400))
+        ex.send("HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body))
         ex.connection.sock.settimeout(0.4)
-        left = memoryview(piece * 400)
+        left = memoryview(body)
         while left:
             try:
                 left = left[ex.connection.sock.send(left):]
@@ -121,7 +121,7 @@ def test_a_slow_client_is_no_silence_of_the_upstream(shared, upstream):
         c.begin("GET", target("slow"), [SERVICE, READ])
         raw = c.response_head()
         assert blocked.wait(seconds(10))
-        assert len(raw.read()) == len(piece) * 400
+        assert len(raw.read()) == len(body)
 
 
 def test_a_stream_that_keeps_talking_never_ends(shared, upstream):
