@@ -217,10 +217,18 @@ static void PRINTF_LIKE(2, 0) mhd_log(void *cls, const char *fmt, va_list ap)
 #define STRICT_OPTION MHD_OPTION_STRICT_FOR_CLIENT, -1
 #endif
 
+/* From 1.0 on a library that may be called by several threads puts a new connection in a queue;
+ * front_accept wants it there and then, as before. */
+#if MHD_VERSION >= 0x00097707
+#define SINGLE_THREAD MHD_USE_NO_THREAD_SAFETY
+#else
+#define SINGLE_THREAD 0
+#endif
+
 static struct MHD_Daemon *start_mhd(struct front *f)
 {
-    unsigned flags =
-        MHD_USE_EPOLL | MHD_USE_NO_LISTEN_SOCKET | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG;
+    unsigned flags = MHD_USE_EPOLL | MHD_USE_NO_LISTEN_SOCKET | MHD_ALLOW_SUSPEND_RESUME |
+                     MHD_USE_ERROR_LOG | SINGLE_THREAD;
     struct MHD_OptionItem tls[3] = {{MHD_OPTION_END, 0, NULL}};
     if (f->o.tls_cert_pem) {
         flags |= MHD_USE_TLS;
