@@ -20,10 +20,13 @@ def library():
     return tuple(map(int, m.groups()))
 
 
-# 0.9.75 hides these from applications, but not where its strings lie; from 1.0 on it refuses them.
-SEEN = library() == (0, 9, 75) or library() >= (1, 0, 0)
+# 0.9.75 hides these from applications, but not where its strings lie; from 1.0 on it refuses them,
+# and more than it has to.
+STRICT = library() >= (1, 0, 0)
+SEEN = library() == (0, 9, 75) or STRICT
 BARE_LF = None if SEEN else ("libmicrohttpd takes a bare LF as a line end", {"ok"})
 FOLD = None if SEEN else ("libmicrohttpd glues a folded line to the field name", {"ok", "silent"})
+NUL_TARGET = ("libmicrohttpd closes without an answer", {"silent"}) if STRICT else None
 NUL = None if SEEN else ("libmicrohttpd cuts method, target or value at a NUL", {"ok", "silent", "double"})
 NO_NAME = None if SEEN else ("libmicrohttpd drops a field without a name", {"ok"})
 
