@@ -218,8 +218,10 @@ def test_many_reloads_lose_no_request(daemon, upstream):
     good = config_text(d.settings)
     with d.client() as c:
         for i in range(20):
-            with open(d.path, "w", encoding="utf-8") as f:
+            with open(d.path + ".new", "w", encoding="utf-8") as f:
+                os.fchmod(f.fileno(), 0o600)
                 f.write(good + ("nosuchkey = 1;\n" if i % 3 == 2 else ""))
+            os.replace(d.path + ".new", d.path)  # the reload before may still be at it
             d.signal(signal.SIGHUP)
             for _ in range(3):
                 assert_ok(c.request("POST", ECHO, [SERVICE], b"x"))
