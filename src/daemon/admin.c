@@ -148,7 +148,7 @@ static void make_status(struct admin_req *r)
 static void make_page(struct admin_req *r)
 {
     begin(r, 200, r->page->type);
-    field(r, "Content-Security-Policy", STATUS_PAGE_CSP);
+    field(r, "Content-Security-Policy", status_page_csp);
     field(r, "Referrer-Policy", "no-referrer");
     field(r, "X-Frame-Options", "DENY");
     r->admin->source.page(r->admin->source.arg, &r->body);

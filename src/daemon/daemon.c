@@ -8,6 +8,7 @@
 #include "base/secret.h"
 #include "daemon/environ.h"
 #include "daemon/notify.h"
+#include "proxy/failures.h"
 #include "proxy/identity.h"
 #include "proxy/policy.h"
 #include <errno.h>
@@ -152,7 +153,7 @@ static bool start(struct daemon *d, char *msg, size_t msgsize)
     if (!conn_global_init() || !worker_check(d->conf, msg, msgsize))
         return false;
     if (!(d->creds = cred_store_new(d->conf)) || !(d->rules = proxy_rules_new(d->conf)) ||
-        !(d->shared.record = policy_record_new()))
+        !(d->shared.record = policy_record_new()) || !(d->shared.failures = failures_new()))
         return false;
     listen_inherit();
     if (!(d->resolver = resolver_new(RESOLVER_THREADS, RESOLVER_QUEUE, 60 * NS_PER_SEC)))
@@ -187,6 +188,7 @@ static void stop(struct daemon *d)
     resolver_free(d->resolver);
     proxy_rules_unref(d->rules);
     policy_record_free(d->shared.record);
+    failures_free(d->shared.failures);
     conf_unref(d->conf);
     timer_unset(&d->loop.timers, &d->watchdog);
     timer_unset(&d->loop.timers, &d->drain_limit);

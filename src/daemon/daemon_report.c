@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "daemon/metrics.h"
 #include "daemon/status.h"
+#include "proxy/failures.h"
 #include "proxy/policy.h"
 #include <stdio.h>
 #include <stdlib.h>
@@ -28,6 +29,7 @@ struct report {
     char reason[512];
     char pairs[POLICY_RECORD_MAX][POLICY_PATTERN_MAX];
     const char *recorded[POLICY_RECORD_MAX];
+    struct failure failures[FAILURES_MAX];
     struct status_input in;
 };
 
@@ -139,6 +141,9 @@ static struct report *gather(struct daemon *d)
     for (size_t i = 0; i < r->in.nrecorded; i++)
         r->recorded[i] = r->pairs[i];
     r->in.recorded = r->recorded;
+    if (d->shared.failures)
+        r->in.nfailures = failures_copy(d->shared.failures, r->failures);
+    r->in.failures = r->failures;
     struct buf why;
     buf_init(&why, sizeof r->reason - 1);
     r->in.ready = ready(d, &why);

@@ -114,6 +114,62 @@ static json_t *credentials(struct json *j, const struct metrics_input *m)
     return all;
 }
 
+static json_t *failures(struct json *j, const struct status_input *in)
+{
+    json_t *all = json_array();
+    for (size_t i = 0; i < in->nfailures; i++) {
+        const struct failure *f = &in->failures[i];
+        json_t *o = json_object();
+        set(j, o, "time", time_or_null(f->at_s));
+        set(j, o, "status", json_integer(f->status));
+        set(j, o, "code", text(f->code));
+        set(j, o, "reason", text(f->reason));
+        set(j, o, "service", text(f->service));
+        set(j, o, "region", text(f->region));
+        set(j, o, "action", text(f->action));
+        set(j, o, "attempts", json_integer(f->attempts));
+        set(j, o, "request_id", text(f->request_id));
+        set(j, o, "upstream_request_id", text(f->upstream_id));
+        append(j, all, o);
+    }
+    return all;
+}
+
+double status_quantile(const struct metrics_input *m, double q)
+{
+    uint64_t n[STAT_BUCKETS] = {0}, total = 0;
+    double below = 0;
+    for (unsigned b = 0; b < STAT_BUCKETS; b++) {
+        for (size_t k = 0; k < m->nstats; k++)
+            n[b] += atomic_load_explicit(&m->stats[k]->bucket[b], memory_order_relaxed);
+        total += n[b];
+    }
+    if (total == 0)
+        return -1;
+    /* within a bucket as if all were spread evenly, as Prometheus has it */
+    for (unsigned b = 0; b < STAT_BUCKETS - 1; b++) {
+        double from = b ? stat_bounds[b - 1] : 0;
+        if (n[b] && below + (double)n[b] >= q * (double)total)
+            return from + (stat_bounds[b] - from) * (q * (double)total - below) / (double)n[b];
+        below += (double)n[b];
+    }
+    return INFINITY;
+}
+
+static json_t *latency(struct json *j, const struct metrics_input *m)
+{
+    static const struct {
+        const char *name;
+        double q;
+    } rows[] = {{"p50", 0.5}, {"p90", 0.9}, {"p99", 0.99}};
+    json_t *o = json_object();
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        double v = status_quantile(m, rows[i].q);
+        set(j, o, rows[i].name, v < 0 || isinf(v) ? json_null() : json_real(v));
+    }
+    return o;
+}
+
 static json_t *configuration(struct json *j, const struct conf *c)
 {
     struct buf b;
@@ -163,6 +219,8 @@ void status_write(const struct status_input *in, struct buf *out)
     set(&j, root, "clock_skew_seconds", json_integer((json_int_t)m->skew_s));
     set(&j, root, "credentials", credentials(&j, m));
     set(&j, root, "reload", reload);
+    set(&j, root, "latency_seconds", latency(&j, m));
+    set(&j, root, "recent_failures", failures(&j, in));
     struct metrics_sink sink = {on_family, on_sample, &j};
     if (!metrics_walk(m, &sink))
         j.failed = true;

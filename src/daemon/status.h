@@ -6,6 +6,7 @@
 
 #include "conf/conf.h"
 #include "daemon/metrics.h"
+#include "proxy/failures.h"
 
 struct status_input {
     struct metrics_input m;
@@ -15,6 +16,8 @@ struct status_input {
     bool ready, draining;
     const char *const *recorded; /* what policies that record saw, as patterns of an allow list */
     size_t nrecorded;
+    const struct failure *failures; /* the newest first */
+    size_t nfailures;
     const char *reason;     /* why not ready; "" when it is */
     const char *reload_why; /* why the last reload failed; "" when it did not */
     int64_t now_s, started_s;
@@ -26,10 +29,13 @@ void status_write(const struct status_input *in, struct buf *out);
 /* Appends the HTML page. On failure out->failed is set. */
 void status_page(const struct status_input *in, struct buf *out);
 
-/* The Content-Security-Policy the page needs: a style of its own, nothing else. */
-#define STATUS_PAGE_CSP                                                                            \
-    "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'; base-uri 'none'; "     \
-    "form-action 'none'"
+/* The page's fixed beginning, with its style and its script, and the Content-Security-Policy it
+ * needs: that style, that script by its hash, requests to itself. */
+extern const char status_page_head[], status_page_csp[];
+
+/* Seconds within which the share q of all requests was answered, as far as the histogram tells:
+ * negative when there was none yet, INFINITY beyond its last bound. */
+double status_quantile(const struct metrics_input *m, double q);
 
 /* "running", "not ready", "draining". */
 const char *status_word(const struct status_input *in);

@@ -21,6 +21,7 @@ struct proxy_shared {
     _Atomic int64_t skew_s; /* the clouds' clock minus ours, as learned */
     _Atomic bool draining;
     struct policy_record *record; /* of policies that record; NULL: not kept */
+    struct failures *failures;    /* the last ones; NULL: not kept */
 };
 
 /* A configuration with what is counted under it by all workers together. Refcounted (atomic). */

@@ -4,6 +4,7 @@
 
 #include "base/fmt.h"
 #include "base/log.h"
+#include "proxy/failures.h"
 
 static struct log_field text(const char *name, struct str v)
 {
@@ -52,6 +53,24 @@ static void access_line(const struct xfer *x, const struct peer *pe, uint64_t to
     log_fields(LOG_INFO, "access", f, n);
 }
 
+static COLD void note_failure(const struct xfer *x)
+{
+    const struct route *r = &x->route;
+    bool ours = x->err != ERR_OK;
+    struct failure f = {
+        .at_s = clock_wall_s(), .status = (unsigned)x->status, .attempts = x->attempts};
+    failures_text(f.code, sizeof f.code, str_of(ours ? err_code(x->err) : ""));
+    failures_text(f.service, sizeof f.service, r->service);
+    failures_text(f.region, sizeof f.region, r->region);
+    failures_text(f.action, sizeof f.action, r->action);
+    failures_text(f.request_id, sizeof f.request_id, str_of(x->request_id));
+    failures_text(f.upstream_id, sizeof f.upstream_id, x->upstream_id);
+    failures_text(f.reason, sizeof f.reason,
+                  ours ? str_of(x->why.text[0] ? x->why.text : err_text(x->err))
+                       : STR("the cloud's own answer"));
+    failures_add(x->px->o.shared->failures, &f);
+}
+
 void xfer_account(struct xfer *x)
 {
     struct stat *st = x->px->o.stat;
@@ -65,6 +84,8 @@ void xfer_account(struct xfer *x)
     stat_duration(st, took);
     stat_add(st, STAT_BYTES_IN, (int64_t)x->bytes_in);
     stat_add(st, STAT_BYTES_OUT, (int64_t)x->bytes_out);
+    if (x->status >= 400 && !x->client_gone && x->px->o.shared->failures)
+        note_failure(x);
     if (x->gen->conf->log.access && log_on(LOG_INFO))
         access_line(x, x->peer, took);
 }

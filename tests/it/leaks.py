@@ -133,7 +133,6 @@ def started(d):
     if ON:
         d.looked_at = 0
         NOW.daemons.append(d)
-        look_at_process(d)
 
 
 def look_at_process(d):
@@ -171,11 +170,13 @@ def look_at_daemon(d):
         if os.path.exists(path):
             with open(path, "rb") as f:
                 NOW.shown.append((path, f.read()))
-    for name in os.listdir(str(d.dir)):
+    for name in os.listdir(str(d.dir)) if os.path.isdir(str(d.dir)) else ():
         if name.startswith("core"):
             with open(os.path.join(str(d.dir), name), "rb") as f:
                 NOW.shown.append((name, f.read()))
-    if d.process.poll() is not None and d.ended:
+    if d.process.poll() is None:
+        look_at_process(d)
+    elif d.ended:
         NOW.daemons.remove(d)
 
 

@@ -132,7 +132,7 @@ def test_each_request_has_its_own_id(shared, upstream):
 def test_the_access_log_tells_the_request(shared, upstream):
     mark = shared.mark()
     r = assert_ok(shared.request("POST", "/?Action=RunInstances&Version=2020-04-01", body=b"abc"))
-    line = shared.wait_log(re.escape(r.get("X-Sigferry-Request-Id")), after=mark).string
+    line = shared.wait_log('msg="access".*' + re.escape(r.get("X-Sigferry-Request-Id")), after=mark).string
     for part in ("POST", "ecs", "cn-beijing", "RunInstances", "2020-04-01", "200"):
         assert part in line, line
 

@@ -413,7 +413,7 @@ class Upstream:
         request.verdict = signer.verify(request.method, request.target, request.headers, digest,
                                         self.keys)
         if leaks.ON and request.verdict.ok:
-            leaks.scope(request.get("X-Date")[:8], request.verdict.region, request.verdict.service)
+            leaks.scope((request.get("X-Date") or request.query["X-Date"])[:8], request.verdict.region, request.verdict.service)
         if not request.verdict.ok and not self.allow_bad_signature:
             with self.changed:
                 self.faults.append("%s %s: %s" % (request.method, request.target,

@@ -141,11 +141,38 @@ START_TEST(the_conditions)
 }
 END_TEST
 
+START_TEST(quantiles)
+{
+    ck_assert(status_quantile(&in.m, 0.5) < 0);
+    for (int i = 0; i < 90; i++)
+        stat_duration(stat, UINT64_C(7000000)); /* 5 to 10 ms */
+    for (int i = 0; i < 10; i++)
+        stat_duration(stat, UINT64_C(300000000)); /* 250 to 500 ms */
+    ck_assert(status_quantile(&in.m, 0.45) > 0.00749 && status_quantile(&in.m, 0.45) < 0.00751);
+    ck_assert(status_quantile(&in.m, 0.9) > 0.00999 && status_quantile(&in.m, 0.9) < 0.01001);
+    ck_assert(status_quantile(&in.m, 0.95) > 0.3749 && status_quantile(&in.m, 0.95) < 0.3751);
+    for (int i = 0; i < 900; i++)
+        stat_duration(stat, UINT64_C(90000000000));
+    ck_assert(status_quantile(&in.m, 0.5) > stat_bounds[STAT_BUCKETS - 2]);
+    take(status_page);
+    ck_assert_ptr_nonnull(strstr(text, "&gt; 60 s"));
+}
+END_TEST
+
 START_TEST(the_page)
 {
     in.reason = "why <not>";
     in.m.reload_ok = false;
     in.reload_why = "sigferry.conf:3: <bad>";
+    const struct failure failed = {.at_s = 1800000000 - 3,
+                                   .status = 502,
+                                   .attempts = 4,
+                                   .code = "UpstreamReset",
+                                   .action = "<A&B>",
+                                   .request_id = "id-1",
+                                   .reason = "reset by <peer>"};
+    in.failures = &failed;
+    in.nfailures = 1;
     take(status_page);
     static const char *const shown[] = {
         "<!doctype html>",
@@ -165,13 +192,17 @@ START_TEST(the_page)
         "ecs.test",
         "http-equiv=\"refresh\"",
         "in 1 h 0 min",
+        "UpstreamReset: reset by &lt;peer&gt; (tried 4 times)",
+        "&lt;A&amp;B&gt;",
+        "id-1",
     };
     for (size_t i = 0; i < ARRAY_LEN(shown); i++)
         ck_assert_msg(strstr(text, shown[i]) != NULL, "%s is missing", shown[i]);
     static const char *const never[] = {"<script", "<ro>", "<i>",  "<bad>",
                                         "<not>",   "src=", "url(", "onload"};
     for (size_t i = 0; i < ARRAY_LEN(never); i++)
-        ck_assert_msg(strstr(text, never[i]) == NULL, "%s is there", never[i]);
+        ck_assert_msg(strstr(text + strlen(status_page_head), never[i]) == NULL, "%s is there",
+                      never[i]);
 }
 END_TEST
 
@@ -196,6 +227,7 @@ int main(void)
     tcase_add_test(t, the_document);
     tcase_add_test(t, the_conditions);
     tcase_add_test(t, the_page);
+    tcase_add_test(t, quantiles);
     tcase_add_test(t, no_room_is_a_failure);
     suite_add_tcase(s, t);
     SRunner *r = srunner_create(s);
