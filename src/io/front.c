@@ -362,6 +362,7 @@ bool front_accept(struct front *f, int fd, const struct peer *peer, const void *
 static void run(struct front *f)
 {
     f->more = false;
+    f->fed = 0;
     f->runs++;
     if (MHD_run(f->mhd) != MHD_YES)
         log_msg(LOG_ERROR, "libmicrohttpd: MHD_run failed");
@@ -382,6 +383,8 @@ void front_run(struct front *f)
     unsigned held = f->nheld;
     f->pending = false;
     run(f);
+    for (int i = 1; i < FRONT_BODY_RUNS && f->fed; i++)
+        run(f);
     /* An answer given to a held connection is written by the run after. */
     if (f->nheld < held && busy(f))
         run(f);

@@ -17,8 +17,8 @@ struct front_req; /* one request; borrowed by the owner from open until gone */
 
 struct front_reply {
     unsigned status;
-    const struct hdr *hdrs; /* without Content-Length, Transfer-Encoding, Connection; need to live
-                               until gone */
+    const struct hdr *hdrs; /* without Content-Length, Transfer-Encoding, Connection; a NUL stands
+                               behind each name and value; need to live until gone */
     size_t nhdrs;
     bool stream;     /* false: body is complete in `body`; true: it comes through pull */
     struct str body; /* lives until gone */

@@ -25,6 +25,8 @@ enum { FRONT_DISCARD_MAX = 1 << 20, FRONT_EARLY_BODY_MAX = 256 * 1024 };
  * without suspending (front_req.c, wait). */
 #define FRONT_HOLD_NS (20 * NS_PER_MS)
 enum { FRONT_HOLD_RUNS = 16, FRONT_HELD_MAX = 1024 };
+/* libmicrohttpd reads a body in pieces, one a run: so many runs follow each other at once. */
+enum { FRONT_BODY_RUNS = 4 };
 
 struct front_conn {
     struct front *f;
@@ -58,6 +60,7 @@ struct front_req {
     size_t discarded;
     uint64_t asked_ns; /* when its answer was asked for first; 0 when nobody waits for it */
     uint64_t asked_run;
+    uint64_t fed_run; /* the run that brought the last piece of its body */
     bool opened, suspended, held, body_done, refused, poked, odd_framing;
     uintptr_t next_at; /* where libmicrohttpd's buffer must go on with the next field */
     bool odd_layout;
@@ -70,6 +73,7 @@ struct front {
     bool pending, closing, draining;
     bool in_place;             /* libmicrohttpd is one whose buffer tells what stood in a head */
     bool more;                 /* the last run may have left bytes to read or to write */
+    unsigned fed;              /* requests of which the last run brought a piece, not the end */
     unsigned nheld;            /* requests that wait without being suspended */
     uint64_t runs;             /* of libmicrohttpd */
     uint64_t wait_ns;          /* how long answers take, a moving average times 16 */

@@ -22,7 +22,7 @@ void *front_on_target(void *cls, const char *uri, struct MHD_Connection *mc)
     fr->c = info ? info->socket_context : NULL;
     fr->user = NULL;
     fr->discarded = 0;
-    fr->asked_ns = 0;
+    fr->asked_ns = fr->fed_run = 0;
     fr->opened = fr->suspended = fr->held = false;
     fr->body_done = fr->refused = fr->poked = fr->odd_framing = false;
     list_init(&fr->link);
@@ -214,9 +214,12 @@ static enum MHD_Result body_call(struct front_req *fr, struct MHD_Connection *mc
     fr->f->more = true;
     if (fr->refused)
         return discard_some(fr, size);
+    fr->fed_run = fr->f->runs;
+    fr->f->fed++;
     size_t took = fr->f->o.ops->body(fr->user, data, *size);
     if (took < *size) {
         /* Held back. libmicrohttpd offers the rest again after the resume. */
+        fr->f->fed--;
         *size -= took;
         fr->suspended = true;
         MHD_suspend_connection(mc);
@@ -233,6 +236,7 @@ static enum MHD_Result final_call(struct front_req *fr, struct MHD_Connection *m
         return MHD_NO;
     if (!fr->body_done) {
         fr->body_done = true;
+        fr->f->fed -= fr->fed_run == fr->f->runs;
         fr->c->early = false; /* what came until now is read */
         if (!fr->refused)
             fr->f->o.ops->body_end(fr->user);

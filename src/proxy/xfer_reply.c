@@ -30,12 +30,14 @@ static bool passes(const struct resp *r, const struct hdr *h, bool nominates)
            !(nominates && hdr_is_nominated(&r->hdrs, h->name));
 }
 
+/* With the NUL that front_reply asks for. */
 static struct str move(struct str s, char **at)
 {
     char *p = *at;
     if (s.n)
         memcpy(p, s.p, s.n);
-    *at += s.n;
+    p[s.n] = '\0';
+    *at += s.n + 1;
     return str_n(p, s.n);
 }
 
@@ -68,7 +70,7 @@ bool xfer_take_head(struct xfer *x, const struct resp *r)
             continue;
         if (!add(x, h->name, h->value))
             return false;
-        total += h->name.n + h->value.n;
+        total += h->name.n + h->value.n + 2;
     }
     /* The parser's copy goes when the exchange ends; the client may still be reading then. */
     char *at = arena_alloc(&x->arena, total);

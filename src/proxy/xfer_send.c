@@ -4,6 +4,7 @@
 
 #include "base/fmt.h"
 #include "base/log.h"
+#include <assert.h>
 
 static bool has_body(const struct xfer *x)
 {
@@ -27,12 +28,21 @@ static void sign_input(const struct xfer *x, const struct sign_cred *sc, struct 
         .cred = sc};
 }
 
+/* b has room for all of it: see xfer_sign. */
+static void put(struct buf *b, struct str s)
+{
+    assert(s.n <= b->size - b->n);
+    if (s.n)
+        memcpy(b->p + b->n, s.p, s.n);
+    b->n += s.n;
+}
+
 static void field(struct buf *b, struct str name, struct str value)
 {
-    buf_puts(b, name);
-    buf_put(b, ": ", 2);
-    buf_puts(b, value);
-    buf_put(b, "\r\n", 2);
+    put(b, name);
+    put(b, STR(": "));
+    put(b, value);
+    put(b, STR("\r\n"));
 }
 
 /* Framing is always written anew: the client's own never reaches the upstream. */
@@ -62,15 +72,22 @@ enum err xfer_sign(struct xfer *x)
     enum err e = sign_request(x->px->signer, &in, &so);
     if (e != ERR_OK)
         return e;
+    /* Sized first, then written without looking again. What is ours, framing included, is small. */
+    size_t size = 512 + x->head->method.n + r->path.n + r->query.n + r->host_header.n +
+                  sc.session_token.n + so.authorization.n;
+    for (size_t i = 0; i < r->forward.n; i++)
+        size += r->forward.v[i].name.n + r->forward.v[i].value.n + 4;
     buf_reset(b);
-    buf_puts(b, x->head->method);
-    buf_putc(b, ' ');
-    buf_puts(b, r->path);
+    if (!buf_reserve(b, size))
+        return ERR_OVERLOADED;
+    put(b, x->head->method);
+    put(b, STR(" "));
+    put(b, r->path);
     if (r->query.n) {
-        buf_putc(b, '?');
-        buf_puts(b, r->query);
+        put(b, STR("?"));
+        put(b, r->query);
     }
-    buf_putz(b, " HTTP/1.1\r\n");
+    put(b, STR(" HTTP/1.1\r\n"));
     field(b, STR("Host"), r->host_header);
     for (size_t i = 0; i < r->forward.n; i++)
         field(b, r->forward.v[i].name, r->forward.v[i].value);
@@ -80,14 +97,14 @@ enum err xfer_sign(struct xfer *x)
         field(b, STR("X-Security-Token"), sc.session_token);
     field(b, STR("Authorization"), so.authorization);
     framing(x, b);
-    buf_put(b, "\r\n", 2);
+    put(b, STR("\r\n"));
     log_debug(LOGD_SIGNING, "request %s: string to sign %.*s", x->request_id,
               STR_ARG(so.string_to_sign));
     log_debug(LOGD_REQUEST, "request %s: %.*s %.*s to %.*s", x->request_id,
               STR_ARG(x->head->method), STR_ARG(r->path), STR_ARG(r->host));
     log_debug(LOGD_ENDPOINT, "request %s: %.*s in %.*s is served by %.*s", x->request_id,
               STR_ARG(r->service), STR_ARG(r->region), STR_ARG(r->host_header));
-    return b->failed ? ERR_OVERLOADED : ERR_OK;
+    return ERR_OK;
 }
 
 static enum err show_dry_run(struct xfer *x, const struct sign_cred *sc)
