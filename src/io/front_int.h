@@ -61,7 +61,7 @@ struct front_req {
     uint64_t asked_ns; /* when its answer was asked for first; 0 when nobody waits for it */
     uint64_t asked_run;
     uint64_t fed_run; /* the run that brought the last piece of its body */
-    bool opened, suspended, held, body_done, refused, poked, odd_framing;
+    bool opened, suspended, held, woken, body_done, refused, poked, odd_framing;
     uintptr_t next_at; /* where libmicrohttpd's buffer must go on with the next field */
     bool odd_layout;
     struct hdr store[GATE_MAX_HEADERS + 1];

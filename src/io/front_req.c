@@ -23,7 +23,7 @@ void *front_on_target(void *cls, const char *uri, struct MHD_Connection *mc)
     fr->user = NULL;
     fr->discarded = 0;
     fr->asked_ns = fr->fed_run = 0;
-    fr->opened = fr->suspended = fr->held = false;
+    fr->opened = fr->suspended = fr->held = fr->woken = false;
     fr->body_done = fr->refused = fr->poked = fr->odd_framing = false;
     list_init(&fr->link);
     buf_putz(&fr->target, uri ? uri : "");
@@ -75,6 +75,7 @@ static void wait(struct front_req *fr, struct MHD_Connection *mc)
     if (fast && soon && (fr->held || f->nheld < FRONT_HELD_MAX)) {
         f->nheld += !fr->held;
         fr->held = true;
+        fr->woken = false;
         return;
     }
     unhold(fr);
@@ -241,7 +242,8 @@ static enum MHD_Result final_call(struct front_req *fr, struct MHD_Connection *m
         if (!fr->refused)
             fr->f->o.ops->body_end(fr->user);
     }
-    if (!fr->f->o.ops->reply(fr->user, &r)) {
+    /* A held request is asked for in every run: whether anybody woke it is its own to know. */
+    if ((fr->held && !fr->woken) || !fr->f->o.ops->reply(fr->user, &r)) {
         wait(fr, mc);
         return MHD_YES;
     }
@@ -314,6 +316,7 @@ bool front_req_out_of_patience(struct front_req *fr)
 void front_resume(struct front_req *fr)
 {
     struct front *f = fr->f;
+    fr->woken = true;
     if (fr->held)
         f->pending = true; /* the run asks for it */
     if (fr->suspended && !fr->c->own_reads) {

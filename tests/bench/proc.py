@@ -9,8 +9,7 @@ def cpu_ns(pids):
     """User and system time of every thread. schedstat counts nanoseconds; without it, ticks."""
     total = 0
     for pid in pids:
-        for task in os.listdir("/proc/%d/task" % pid):
-            path = "/proc/%d/task/%s/" % (pid, task)
+        for path in tasks(pid):
             try:
                 with open(path + "schedstat", encoding="ascii") as f:
                     total += int(f.read().split()[0])
@@ -34,6 +33,16 @@ def rss_kib(pids):
         with open("/proc/%d/status" % pid, encoding="ascii") as f:
             total += int(re.search(r"VmRSS:\s+(\d+)", f.read())[1])
     return total
+
+
+def tasks(pid):
+    return ["/proc/%d/task/%s/" % (pid, task) for task in os.listdir("/proc/%d/task" % pid)]
+
+
+def tracer(task):
+    """The process that traces a task, 0 for none."""
+    with open(task + "status", encoding="ascii") as f:
+        return int(re.search(r"TracerPid:\s+(\d+)", f.read())[1])
 
 
 def children(pid):

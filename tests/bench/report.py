@@ -9,12 +9,14 @@ COLUMNS = [("cpu", "CPU µs", "%.1f"), ("rps", "requests/s", "%.0f"), ("p50", "p
            ("p99", "p99 µs", "%.0f"), ("connects", "new connections", "%.0f"),
            ("rss", "RSS KiB", "%.0f"), ("start", "KiB at start", "%.0f"),
            ("connected", "KiB a client", "%.2f"), ("after", "KiB a client after an answer", "%.2f"),
-           ("client", "KiB a client", "%.2f")]
+           ("client", "KiB a client", "%.2f"), ("calls", "system calls a request", "%.1f"),
+           ("which", "of these", "%s")]
 RATIOS = [("cpu", "CPU"), ("rps", "requests/s"), ("p99", "p99")]
 
 
 def median(values):
-    return statistics.median(values)
+    """Of numbers; of texts the first."""
+    return values[0] if isinstance(values[0], str) else statistics.median(values)
 
 
 def by(results, key):

@@ -93,6 +93,18 @@ class Run:
             self.bench, s, spec, self.o.seconds, cpus))
         self.retire(proxies)
 
+    def calls(self):
+        for name in sc.CALLS if shutil.which("strace") else ():
+            title = "system calls, %s" % name
+            if not self.wanted(title):
+                continue
+            cpus = self.place(self.proxies, sc.ONE_CPU)
+            for server in self.proxies:
+                sc.http_run(self.bench, server, sc.HTTP[name], self.o.warm, cpus)
+                got = sc.calls_run(self.bench, server, sc.HTTP[name], 2, cpus)
+                self.results.append({"scenario": title, "where": sc.ONE_CPU, "round": 0,
+                                     "server": server.name, **got})
+
     def hosts(self):
         name = "%d upstream hosts, c=64" % sc.HOSTS
         if not self.wanted(name):
@@ -163,6 +175,7 @@ class Run:
         self.http(sc.ONE_CPU, o.http)
         if sc.OWN_CPU in self.cpus:
             self.http(sc.OWN_CPU, [n for n in sc.APART if n in o.http])
+        self.calls()
         self.queue()
         self.hosts()
         self.parked()

@@ -2,6 +2,10 @@
 """What is measured. Each function makes one run against one proxy and returns what it measured;
 run.py decides the order, report.py makes tables of it."""
 
+import os
+import re
+import signal
+import subprocess
 import time
 
 import load
@@ -25,6 +29,7 @@ HTTP = {  # name: (connections, method, path, body bytes)
 }
 APART = ["GET 1 KiB, c=64", "GET 1 KiB, c=256", "POST 1 KiB, c=64", "POST 16 KiB, c=64",
          "1 MiB down, c=4", "1 MiB up, c=4"]
+CALLS = ["GET 1 KiB, c=1", "GET 1 KiB, c=64", "POST 16 KiB, c=1"]
 QUEUE_POOL, QUEUE_CLIENTS = 64, 256
 HOSTS = 100
 PARKED_HOST = servers.many_host("parked")
@@ -44,6 +49,29 @@ def http_run(bench, server, spec, seconds, cpus, hosts=()):
         raise SystemExit("%s, %s: %s" % (server.name, spec, got))
     return {"rps": n * 1e6 / got["duration_us"], "p50": got["p50_us"], "p99": got["p99_us"],
             "cpu": cpu / 1000 / n, "rss": proc.rss_kib(pids), "connects": accepts}
+
+
+def calls_run(bench, server, spec, seconds, cpus):
+    """System calls per request, as strace counts them."""
+    out = os.path.join(bench.dir, "strace.out")
+    pid = server.pids()[0]
+    tracer = subprocess.Popen(["strace", "-f", "-c", "-o", out, "-p", str(pid)],
+                              stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        while not all(proc.tracer(t) for t in proc.tasks(pid)):
+            if tracer.poll() is not None:
+                raise SystemExit("strace can't attach to %s" % server.name)
+            time.sleep(0.02)
+        got = http_run(bench, server, spec, seconds, cpus)
+    finally:
+        tracer.send_signal(signal.SIGINT)
+        tracer.wait(30)
+    with open(out, encoding="ascii") as f:
+        rows = re.findall(r"^ *[\d.]+ +[\d.]+ +\d+ +(\d+) +(?:\d+ +)?(\w+)$", f.read(), re.M)
+    requests = got["rps"] * seconds
+    calls = {name: int(n) / requests for n, name in rows if name != "total"}
+    often = sorted((c for c in calls.items() if c[1] >= 0.05), key=lambda c: -c[1])
+    return {"calls": sum(calls.values()), "which": ", ".join("%s %.1f" % c for c in often)}
 
 
 def settle(server):
