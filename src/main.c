@@ -38,6 +38,15 @@ int main(int argc, char **argv)
             return cli_run(argc, argv);
         return fflush(stdout) == 0 ? CLI_OK : CLI_FAILED;
     }
+    char option[] = "--help";
+    if (strcmp(argv[1], "help") == 0) { /* what many type first */
+        if (argc == 2) {
+            cli_overview(commands, ARRAY_LEN(commands), stdout);
+            return fflush(stdout) == 0 ? CLI_OK : CLI_FAILED;
+        }
+        argv[1] = argv[2];
+        argv[2] = option;
+    }
     const struct cli_command *c = cli_find(commands, ARRAY_LEN(commands), argv[1]);
     return c ? c->run(argc - 1, argv + 1) : CLI_USAGE;
 }

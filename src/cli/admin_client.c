@@ -206,7 +206,9 @@ bool admin_ask(const struct conf *c, const char *method, const char *path, uint6
         return false;
     int fd = dial(&a, deadline_ns);
     if (fd < 0) {
-        snprintf(msg, msgsize, "%s: %s", c->admin.listen, strerror(errno));
+        bool nobody = errno == ECONNREFUSED || errno == ENOENT;
+        snprintf(msg, msgsize, "%s: %s%s", c->admin.listen, strerror(errno),
+                 nobody ? " (is sigferry running there? --admin names another address)" : "");
         return false;
     }
     struct buf q;

@@ -10,7 +10,7 @@ enum { OPT_ADMIN = CLI_OPT_OWN };
 
 static const char help[] =
     "Usage: sigferry quit [OPTION]...\n"
-    "Ask the running proxy to finish what it serves and exit. Needs admin.allow_quit in\n"
+    "Asks the running proxy to finish what it serves and exit. Needs admin.allow_quit in\n"
     "the proxy's configuration.\n\n"
     "      --admin ADDR       its admin address [as configured]\n" CLI_COMMON_HELP;
 

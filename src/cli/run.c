@@ -6,7 +6,7 @@
 enum { OPT_ADMIN = CLI_OPT_OWN, OPT_WORKERS, OPT_LOG_LEVEL, OPT_LOG_FORMAT, LISTEN_MAX = 32 };
 
 static const char help[] =
-    "usage: sigferry [run] [options]\n"
+    "Usage: sigferry [run] [OPTION]...\n"
     "Serves plain HTTP on localhost or a Unix socket, signs it and forwards it to the cloud.\n"
     "\n"
     "  -l, --listen ADDR      HOST:PORT, PORT, unix:/path or systemd (repeatable)\n"

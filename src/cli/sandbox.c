@@ -34,7 +34,7 @@ enum {
 
 static const char help[] =
     "Usage: sigferry sandbox [OPTION]...\n"
-    "Serve an upstream on this machine that verifies each signature with the configured\n"
+    "Serves an upstream on this machine that verifies each signature with the configured\n"
     "keys and answers with what it got, as JSON. For trying out and for tests; ends on\n"
     "SIGINT or SIGTERM.\n\n"
     "  -l, --listen ADDR      HOST:PORT, PORT (0: any) or unix:/path [localhost:8752]\n"

@@ -297,6 +297,10 @@ bool conf_explain(const char *key, FILE *out)
         return false;
     }
     b.n--; /* the last blank line */
-    flush(&b, out);
+    struct buf plain;
+    buf_init(&plain, CONF_TEXT_MAX);
+    conf_plain_text(&plain, buf_str(&b));
+    buf_free(&b);
+    flush(&plain, out);
     return true;
 }

@@ -287,4 +287,7 @@ void conf_size_text(struct buf *b, uint64_t n);
 /* A default as it would stand in a file. */
 void conf_print_default(struct buf *b, const struct conf_row *row);
 
+/* conf_explain.c: what the reference says in Markdown, as text in lines of 80 columns. */
+void conf_plain_text(struct buf *out, struct str markdown);
+
 #endif

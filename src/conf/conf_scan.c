@@ -147,17 +147,17 @@ static bool scan_quoted(struct scan *s)
     return false;
 }
 
-/* A word where a value belongs: what the user meant is a string. */
+/* A word where a value belongs: what the user meant is a string. It is not shown: it may be a key,
+ * and the name before it misspelt. */
 static void scan_bare(struct scan *s, size_t begin)
 {
-    char q[CONF_QUOTE_MAX], path[KEY_PATH_MAX];
+    char path[KEY_PATH_MAX];
     size_t end = begin;
     while (end < s->in.n && !memchr(" \t\r\n,;)]}\"", s->in.p[end], 10))
         end++;
     struct str word = str_n(s->in.p + begin, end - begin);
     s->at = end > s->at ? end : s->at;
-    conf_error(s->d->l, &s->pos, key_path(s->d, path), "a string needs double quotes: %s",
-               conf_quote(word, q));
+    conf_error(s->d->l, &s->pos, key_path(s->d, path), "a string needs double quotes around it");
     size_t at = s->d->strings.n;
     buf_puts(&s->d->strings, word);
     emit_string(s, at);
@@ -228,9 +228,8 @@ static void scan_number(struct scan *s)
     s->at = end;
     if (integer(t, &fits, &v)) {
         if (!fits) {
-            char q[CONF_QUOTE_MAX], path[KEY_PATH_MAX];
-            conf_error(d->l, &s->pos, key_path(d, path), "the number %s does not fit 64 bits",
-                       conf_quote(t, q));
+            char path[KEY_PATH_MAX];
+            conf_error(d->l, &s->pos, key_path(d, path), "the number does not fit 64 bits");
             d->broken = true;
         }
         buf_printf(&d->text, "%lldL", (long long)v);

@@ -232,8 +232,9 @@ int daemon_run(const struct conf_args *args, void (*ready)(void *arg, const char
     }
     if (start(d, msg, sizeof msg)) {
         warn_open(d->conf);
-        log_msg(LOG_INFO, "sigferry %s serves %s with %u workers", PACKAGE_VERSION,
-                d->conf->cloud == CLOUD_BYTEPLUS ? "byteplus" : "volcengine", d->nworkers);
+        log_msg(LOG_INFO, "sigferry %s serves %s with %u worker%s", PACKAGE_VERSION,
+                d->conf->cloud == CLOUD_BYTEPLUS ? "byteplus" : "volcengine", d->nworkers,
+                d->nworkers == 1 ? "" : "s");
         notify_ready("serving");
         if (notify_watchdog_ns() && !timer_set(&d->loop.timers, &d->watchdog, clock_ns()))
             log_msg(LOG_ERROR, "out of memory: no watchdog");

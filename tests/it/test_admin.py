@@ -3,8 +3,11 @@
 commands wait and quit that ask it."""
 
 import json
+import os
+import pty
 import re
 import socket
+import subprocess
 
 import pytest
 
@@ -194,3 +197,25 @@ def test_a_unix_admin_address(daemon, tmp_path):
     with Client(path) as c:
         assert c.request("GET", "/metrics", host="whatever").status == 200
     d.wait_ready(admin=False)
+
+
+def test_waiting_shows_on_a_terminal_and_not_in_a_pipe():
+    nobody = "127.0.0.1:%d" % daemons.unused_port()
+    args = ["wait", "--admin", nobody, "--timeout", "2.3"]
+    run = command(*args)
+    assert run.returncode == 1 and run.stdout == "" and run.stderr.count("\n") == 1, run
+    assert run.stderr.startswith("sigferry wait: not ready after 2.") and "--admin names another" in run.stderr
+    master, slave = pty.openpty()
+    process = subprocess.Popen([*daemons.WRAPPER, daemons.BINARY, *args], stdout=subprocess.DEVNULL, stderr=slave,
+                               env=daemons.clean_env("/nonexistent", {"TERM": "xterm"}))
+    os.close(slave)
+    shown = b""
+    try:
+        while data := os.read(master, 4096):
+            shown += data
+    except OSError:
+        pass  # Linux' way to say that the other side is closed
+    os.close(master)
+    assert process.wait(seconds(10)) == 1
+    assert shown.count(b"waiting, 1 s so far: ") == shown.count(b"waiting, 2 s so far: ") == 1, shown
+    assert re.search(rb"\r\x1b\[Ksigferry wait: not ready after 2\.\d s: [^\n]*\r\n$", shown), shown

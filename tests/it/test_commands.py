@@ -106,6 +106,20 @@ def test_sign_a_body_from_a_file_is_a_post(tmp_path):
     assert "nosuch" in fails(1, "sign", "-d", "@%s/nosuch" % tmp_path, URL)
 
 
+def test_help_as_a_command():
+    assert ok("help") == ok("--help")
+    for name in ("run", "exec", "check"):
+        assert ok("help", name) == ok(name, "--help")
+        assert ok(name, "--help").startswith("Usage: sigferry ")
+    fails(2, "help", "nothing")
+
+
+def test_a_key_is_explained_as_plain_text():
+    text = ok("check", "--explain", "profiles")
+    assert "`" not in text and "|" not in text and max(map(len, text.splitlines())) <= 80
+    assert "role_trn: string;" in text and "trn:iam::ACCOUNT:role/NAME" in text
+
+
 def test_sign_with_a_token_and_flags():
     leaks.allow(daemons.TOKEN_KEY[2])
     got = headers_of(ok("sign", "--date", DATE, "-s", "waf", "-r", "cn-north-1",

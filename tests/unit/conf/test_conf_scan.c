@@ -13,9 +13,9 @@ START_TEST(integers_beyond_32_bits)
     CK_ERRORS(load_text("workers = 0x100000002;"),
               "a.conf:1: workers: must be between 0 and 256, not 4294967298\n");
     CK_ERRORS(load_text("workers = 99999999999999999999;"),
-              "a.conf:1: workers: the number \"99999999999999999999\" does not fit 64 bits\n");
+              "a.conf:1: workers: the number does not fit 64 bits\n");
     CK_ERRORS(load_text("\nworkers = -9223372036854775809L;"),
-              "a.conf:2: workers: the number \"-9223372036854775809L\" does not fit 64 bits\n");
+              "a.conf:2: workers: the number does not fit 64 bits\n");
     struct conf *c = good("limits: { max_body = 8589934592; buffered_total = 0x200000000L; }; "
                           "security: { allowed_uids = [ 1, 4294967294 ]; }; workers = +7;");
     ck_assert_uint_eq(c->limits.max_body, UINT64_C(8589934592));
@@ -36,7 +36,7 @@ START_TEST(floats)
     ck_assert_uint_eq(c->timeouts.client_header_ns, UINT64_C(250000000));
     conf_unref(c);
     CK_ERRORS(load_text("drain_timeout = 1.0e999;"),
-              "a.conf:1: drain_timeout: a string needs double quotes: \"1.0e999\"\n"
+              "a.conf:1: drain_timeout: a string needs double quotes around it\n"
               "a.conf:1: drain_timeout: must be a number of seconds, not \"1.0e999\"\n");
 }
 END_TEST
@@ -67,13 +67,13 @@ START_TEST(strings_without_quotes)
     CK_ERRORS(load_text("cloud = byteplus;\nadmin: { listen = 127.0.0.1:1; };\n"
                         "connect_to = [ ::h:1 ];\nlimits: { max_body = 256M; };\nlog: { file = "
                         "/tmp/x; };"),
-              "a.conf:1: cloud: a string needs double quotes: \"byteplus\"\n"
-              "a.conf:2: admin.listen: a string needs double quotes: \"127.0.0.1:1\"\n"
-              "a.conf:3: connect_to: a string needs double quotes: \"::h:1\"\n"
-              "a.conf:4: limits.max_body: a string needs double quotes: \"256M\"\n"
-              "a.conf:5: log.file: a string needs double quotes: \"/tmp/x\"\n");
+              "a.conf:1: cloud: a string needs double quotes around it\n"
+              "a.conf:2: admin.listen: a string needs double quotes around it\n"
+              "a.conf:3: connect_to: a string needs double quotes around it\n"
+              "a.conf:4: limits.max_body: a string needs double quotes around it\n"
+              "a.conf:5: log.file: a string needs double quotes around it\n");
     CK_ERRORS(load_text("cloud = byteplus;"),
-              "a.conf:1: cloud: a string needs double quotes: \"byteplus\"\n");
+              "a.conf:1: cloud: a string needs double quotes around it\n");
 }
 END_TEST
 
