@@ -161,8 +161,8 @@ void conn_reap(struct list *dead)
         conn_free(CONTAINER_OF(l, struct conn, link));
 }
 
-/* SSL_get_error looks at what anybody left in the thread's queue. Nearly always that is nothing, and
- * to see so costs a fraction of what clearing does. */
+/* SSL_get_error looks at what anybody left in the thread's queue. Nearly always that is nothing,
+ * and to see so costs a fraction of what clearing does. */
 static void no_old_errors(void)
 {
     if (ERR_peek_error())

@@ -180,7 +180,7 @@ END_TEST
 START_TEST(precedence)
 {
     const char *set[] = {"region=set", "region=set2"};
-    struct conf_args args = {.set = set, .nset = 2, .region = "flag"};
+    struct conf_args args = {.set = set, .region = "flag"};
     struct conf *c;
 
     write_file("a.conf", "\nregion = \"file\";\n");
@@ -192,6 +192,7 @@ START_TEST(precedence)
     ck_assert_str_eq(origin(c, "region"), "flag --region");
     conf_unref(c);
     args.region = NULL;
+    args.nset = 2;
     c = load_args(&args);
     ck_assert_str_eq(c->region, "set2");
     ck_assert_str_eq(origin(c, "region"), "flag --set");

@@ -371,7 +371,8 @@ START_TEST(the_cache_is_bounded)
 }
 END_TEST
 
-/* A name that only the system's resolver takes for an address: it knows it without /etc/hosts too. */
+/* A name that only the system's resolver takes for an address: it knows it without /etc/hosts too.
+ */
 START_TEST(the_systems_resolver_is_asked)
 {
     make(1, 8, NS_PER_SEC);
