@@ -334,6 +334,8 @@ void worker_free(struct worker *w)
         pthread_join(w->thread, NULL);
     worker_doors_close(w);
     front_free(w->front);
+    w->front = NULL;
+    loop_poll(&w->loop, 0); /* nor is what another worker handed over at the very end forgotten */
     proxy_free(w->proxy);
     up_free(w->up);
     timer_unset(&w->loop.timers, &w->pools_timer);

@@ -63,10 +63,13 @@ static unsigned load(const struct worker *w)
 }
 
 /* The worker with the fewest connections, w itself when none has fewer: the kernel wakes the same
- * one over and over while it keeps up, and connections stay where they were taken. */
+ * one over and over while it keeps up, and connections stay where they were taken. In a drain the
+ * others may have ended. */
 static struct worker *least_busy(struct worker *w)
 {
     struct worker *best = w;
+    if (atomic_load_explicit(&w->o.shared->draining, memory_order_relaxed))
+        return w;
     unsigned least = front_connections(w->front);
     for (unsigned i = 0; i < w->o.nworkers; i++) {
         struct worker *o = w->o.all[i];

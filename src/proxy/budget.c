@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Requests and retries of each host in a ring of quarter seconds: the share is taken over the whole
- * ring, the floor over its last second. A host that is forgotten starts with its floor. */
+ * ring, the floor over its last four quarters. A host that is forgotten starts with its floor. */
 #include "proxy/budget.h"
 #include "base/clock.h"
 #include "proxy/lru.h"
