@@ -261,6 +261,7 @@ struct front *front_new(const struct front_options *o, char *msg, size_t msgsize
     f->o = *o;
     f->mhd_max_connections = o->max_connections;
     f->in_place = strcmp(MHD_get_version(), "0.9.75") == 0;
+    f->own_query = f->in_place || MHD_VERSION >= 0x01000000;
     for (int p = 0; p < PHASE_COUNT; p++)
         list_init(&f->phase[p]);
     list_init(&f->poked);

@@ -72,6 +72,7 @@ struct front {
     struct MHD_Daemon *mhd;
     bool pending, closing, draining;
     bool in_place;             /* libmicrohttpd is one whose buffer tells what stood in a head */
+    bool own_query;            /* … that takes the query's parameters from memory it shows first */
     bool more;                 /* the last run may have left bytes to read or to write */
     unsigned fed;              /* requests of which the last run brought a piece, not the end */
     unsigned nheld;            /* requests that wait without being suspended */

@@ -27,11 +27,10 @@ void *front_on_target(void *cls, const char *uri, struct MHD_Connection *mc)
     fr->body_done = fr->refused = fr->poked = fr->odd_framing = false;
     list_init(&fr->link);
     buf_putz(&fr->target, uri ? uri : "");
-    /* libmicrohttpd 0.9.75 makes a record of each query parameter in the memory it has for the
-     * head, and when that is used up it neither answers nor closes. Nobody asks it for them:
-     * without a
-     * '&' in its own copy there is but one. */
-    for (char *p = f->in_place && uri ? strchr(uri, '?') : NULL; p && (p = strchr(p, '&'));)
+    /* libmicrohttpd makes a record of each query parameter in the memory it has for the head. When
+     * that is used up, 0.9.75 neither answers nor closes, and 1.0 refuses the request. Nobody asks
+     * it for them: without a '&' in its own copy there is but one. */
+    for (char *p = f->own_query && uri ? strchr(uri, '?') : NULL; p && (p = strchr(p, '&'));)
         *p = '.';
     if (fr->c) {
         fr->c->req = fr;

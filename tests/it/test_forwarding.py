@@ -13,6 +13,7 @@ import pytest
 from checks import ECHO, assert_error, assert_ok, target
 from client import chunked, until
 from daemon import seconds
+from hostile import library
 
 FIVE_MB = os.urandom(1 << 16) * 80
 SERVICE = ("X-Sigferry-Service", "ecs")
@@ -33,6 +34,7 @@ def test_chunked_bodies(shared, upstream, parts):
     assert len(framing) == 1 and upstream.one("next").body_len == 0
 
 
+@pytest.mark.skipif(library() == (1, 0, 1), reason="miscounts the bytes of a chunk's extension")
 def test_chunk_extensions_and_trailers_are_dropped(shared, upstream):
     with shared.client() as c:
         c.send(c.head("POST", ECHO, [SERVICE, ("Transfer-Encoding", "chunked")]) +

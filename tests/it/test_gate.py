@@ -11,8 +11,8 @@ import pytest
 from checks import ECHO, assert_error, assert_ok
 from client import chunked
 from daemon import seconds, timed
-from hostile import (BARE_LF, DOUBLE, FOLD, NO_NAME, NUL, NUL_TARGET, OWN_PAGE, STRICT, lines, outcome,
-                     raw, refused, status_of)
+from hostile import (BARE_LF, DOUBLE, FOLD, NO_NAME, NUL, NUL_TARGET, OWN_PAGE, STRICT, library, lines,
+                     outcome, raw, refused, status_of)
 
 SERVICE = ("X-Sigferry-Service", "ecs")
 
@@ -120,8 +120,9 @@ def test_broken_chunks_never_arrive(impatient, upstream, name):
 def test_valid_chunks(shared, upstream, name, body):
     answers, closed, out = raw(shared, lines(shared, CHUNKED, "Connection: close", first=POST,
                                              body=body))
-    if STRICT and name == "B14" and status_of(out) == 400:
+    if library() == (1, 0, 1) and name == "B14":  # it miscounts the bytes of a chunk's extension
         assert (answers, closed, upstream.requests) == (1, True, [])
+        assert status_of(out) == 400
         return
     assert (answers, closed, status_of(out)) == (1, True, 200), out[:300]
     assert upstream.one().body in (b"hello", b"hellohello")
