@@ -135,6 +135,8 @@ static enum MHD_Result add_field(void *cls, enum MHD_ValueKind kind, const char 
 
 static enum MHD_Result linger_suspended(struct front_req *fr, struct MHD_Connection *mc)
 {
+    if (fr->c->gone)
+        return MHD_NO; /* the answer could not be sent: nothing would wake it any more */
     /* Framing can't be trusted: libmicrohttpd must not look for a next request in what follows.
      * It sleeps while we drain the descriptor. */
     fr->c->own_reads = true;

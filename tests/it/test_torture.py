@@ -103,6 +103,29 @@ def test_every_socket_call(daemon, upstream, shim, tmp_path, kind, transport):
     assert failed > len(at) / 2
 
 
+@pytest.mark.parametrize("kind", [AGAIN, SHORT], ids=["again", "short"])
+def test_every_socket_call_of_a_refusal(daemon, upstream, shim, kind):
+    """An answer made before the request is read, to one who is gone or takes nothing: the connection
+    ends with it, and the request does, too."""
+    d = daemon(_env=shim.env, workers=1)
+
+    def once():
+        with d.client() as c:
+            c.send("CONNECT a.invalid:443 HTTP/1.1\r\nHost: a.invalid:443\r\n\r\n")
+            return c.read_all(seconds(10))
+
+    counts = {}
+    at = turns(shim, kind, once)
+    for n in at:
+        arm(shim, kind, n)
+        out, closed = once()
+        disarm(shim)
+        assert closed and (not out or out.startswith(b"HTTP/1.1 405 ") or b"HTTP/1.1 405 ".startswith(out))
+        counts[len(out)] = counts.get(len(out), 0) + 1
+        wait_metric(d, "sigferry_inflight_requests", 0)
+    report("refusal", at, counts)
+
+
 def test_every_allocation(daemon, upstream, shim):
     """The right answer, an error that says so, or none; the next request is answered, and what is held
     does not grow."""
