@@ -237,3 +237,21 @@ bool admin_ask(const struct conf *c, const char *method, const char *path, uint6
     close(fd);
     return why == NULL;
 }
+
+void admin_gist(struct admin_answer *a)
+{
+    static const char *const marks[] = {"\"Message\":\"", "\"reason\":\""};
+    a->body[strcspn(a->body, "\r\n")] = '\0';
+    for (size_t i = 0; i < ARRAY_LEN(marks); i++) {
+        const char *from = strstr(a->body, marks[i]);
+        if (!from)
+            continue;
+        char *to = a->body;
+        for (from += strlen(marks[i]); *from && *from != '"'; from++) {
+            from += *from == '\\' && from[1];
+            *to++ = *from;
+        }
+        *to = '\0';
+        return;
+    }
+}

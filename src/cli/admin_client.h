@@ -24,4 +24,8 @@ NODISCARD bool admin_seconds(const char *text, uint64_t *ns);
 /* False, with msg, when admin.listen is nothing that can be asked: waiting would not help. */
 NODISCARD bool admin_can_ask(const struct conf *c, char *msg, size_t msgsize);
 
+/* Cuts the answer's body down to what it says: its Message or reason when it is JSON with one, else
+ * its first line. */
+void admin_gist(struct admin_answer *a);
+
 #endif

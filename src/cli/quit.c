@@ -26,8 +26,8 @@ static int ask(const struct cli *c, const struct conf *conf)
         return cli_fail(c, "%s", msg);
     if (a.status == 200)
         return CLI_OK;
-    a.body[strcspn(a.body, "\r\n")] = '\0';
-    return cli_fail(c, "%s: status %u %.400s", conf->admin.listen, a.status, a.body);
+    admin_gist(&a);
+    return cli_fail(c, "%s: status %u: %.400s", conf->admin.listen, a.status, a.body);
 }
 
 int cli_quit(int argc, char **argv)

@@ -66,8 +66,9 @@ static int wait_ready(const struct cli *c, const struct conf *conf, uint64_t lim
                 progress(live, 0, "");
                 return CLI_OK;
             }
-            a.body[strcspn(a.body, "\r\n")] = '\0';
-            snprintf(msg, sizeof msg, "%s: status %u %.300s", conf->admin.listen, a.status, a.body);
+            admin_gist(&a);
+            snprintf(msg, sizeof msg, "%s: status %u: %.300s", conf->admin.listen, a.status,
+                     a.body);
         }
         if (clock_fresh_ns() >= deadline) {
             progress(live, 0, "");

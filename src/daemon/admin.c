@@ -158,7 +158,11 @@ static void make_quit(struct admin_req *r)
 {
     struct err_detail why;
     if (!r->admin->conf->admin.allow_quit) {
-        fail(r, err_set(&why, ERR_ACTION_NOT_ALLOWED, "admin.allow_quit is off"), &why);
+        fail(r,
+             err_set(&why, ERR_ACTION_NOT_ALLOWED,
+                     "admin.allow_quit is off; set it to true in the configuration to allow "
+                     "this"),
+             &why);
         return;
     }
     begin(r, 200, r->page->type);

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Many log lines a second into a pipe that nobody reads any more: do requests get slower, and is every
-line that was dropped counted? wrk asks, nginx answers, `cat` reads the daemon's log; by turns it runs
-and is stopped (SIGSTOP, the pipe full).
+"""10,000 log lines a second into a pipe that nobody reads any more: do requests get slower, and is every
+line that was dropped counted? wrk asks (each client after a pause of 5 ms), nginx answers, `cat` reads
+the daemon's log; by turns it runs and is stopped (SIGSTOP, the pipe full).
 
     SIGFERRY=build/sigferry python3 tests/it/soak_log_pipe.py [PAIRS [CLIENTS]]"""
 
@@ -82,7 +82,7 @@ def main(pairs, clients):
         certs = Certs(Path(directory, "certs"))
         up, upstream = nginx(directory, certs.pair("good"))
         script = Path(directory, "report.lua")
-        script.write_text(REPORT)
+        script.write_text(REPORT + "delay = function() return 5 end\n")
         port, admin = daemons.unused_port(), daemons.unused_port()
         d = Piped(directory, {
             "listen": ["127.0.0.1:%d" % port], "admin": {"listen": "127.0.0.1:%d" % admin}, "region": "cn-beijing",
@@ -123,4 +123,4 @@ def main(pairs, clients):
 
 
 if __name__ == "__main__":
-    sys.exit(not main(int(sys.argv[1]) if len(sys.argv) > 1 else 6, int(sys.argv[2]) if len(sys.argv) > 2 else 20))
+    sys.exit(not main(int(sys.argv[1]) if len(sys.argv) > 1 else 8, int(sys.argv[2]) if len(sys.argv) > 2 else 60))

@@ -9,7 +9,9 @@ import pytest
 import signer
 from checks import ECHO, assert_error, assert_ok, needs_localhost, target
 from daemon import seconds, timed
-from faults import ONCE, SERVICE, Shim, metric, wait_metric
+from fake_sts import Known
+from faults import ONCE, SERVICE, Shim, metric, metrics, wait_metric
+from test_credentials import fake, ready, role_profile  # noqa: F401 (a fixture)
 
 MONOTONIC, WALL = 0, 1
 S = 10 ** 9
@@ -140,3 +142,39 @@ def test_the_last_good_address_serves_when_it_is_stale(shifted, daemon, upstream
     shifted.forward(61)
     _, took = timed(lambda: assert_ok(d.request()))
     assert took < seconds(0.5)
+
+
+def test_ten_minutes_without_the_token_service_are_not_noticed(shifted, shim, upstream, fake):  # noqa: F811
+    """soak_sts_outage.py lasts as long as it says."""
+    keys, down = upstream.keys, []
+    upstream.keys = Known(keys, fake)
+
+    def sts(call):
+        fake.lifetime = 7200 + shim.get(WALL) // S
+        return (503, "") if down else fake.sts("ExpiredTime")
+
+    def key():
+        assert_ok(d.request("GET", ECHO))
+        assert ready(d).status == 200
+        return upstream.requests[-1].verdict.access_key
+
+    try:
+        fake.answer["AssumeRole"] = sts
+        d = shifted.start(profiles={"default": {"access_key": None, "secret_key": None,
+                                                **role_profile(source_profile="second")}},
+                          connect_to=fake.connect_to(upstream.port))
+        first = key()
+        down.append(True)
+        mark = d.mark()
+        shifted.forward(7200 - 640, monotonic=False)  # a tenth before the end, less what is left to chance
+        d.wait_log("the one held is still good", after=mark, timeout=30)
+        for _ in range(10):
+            assert key() == first
+            shifted.forward(60, monotonic=False)
+        assert key() == first  # 40 seconds before its end
+        assert metrics(d)['sigferry_credential_refresh_total{profile="default",result="failed"}'] >= 1
+        down.clear()
+        d.wait_log(r"assume_role, access key AKTP\.\.\.0002", after=mark, timeout=30)
+        assert key() != first
+    finally:
+        upstream.keys = keys
