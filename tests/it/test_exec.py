@@ -13,6 +13,7 @@ import sys
 import pytest
 
 import daemon as daemons
+import leaks
 from checks import ECHO, assert_scope
 from client import until
 from daemon import BINARY, WRAPPER, clean_env, command, config_text, seconds
@@ -76,6 +77,7 @@ class Running:
         except subprocess.TimeoutExpired:
             self.process.kill()
             raise
+        leaks.shown("what exec wrote", err)
         return self.process.returncode, err
 
     def __enter__(self):
