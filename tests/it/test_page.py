@@ -75,13 +75,20 @@ class Mirror:
         self.server.server_close()
 
     def dom(self, tmp_path, path="", virtual_ms=5000):
-        """What the page has become after that time."""
-        run = subprocess.run(
-            [BROWSER, "--headless=new", "--no-sandbox", "--disable-gpu", "--user-data-dir=%s" % tmp_path,
-             "--virtual-time-budget=%d" % virtual_ms, "--dump-dom", self.url + path], capture_output=True, text=True, timeout=seconds(60))
-        self.stop()
-        assert "<main>" in run.stdout, run.stdout + run.stderr
-        return run.stdout
+        try:
+            return dom_of(self.url + path, tmp_path, virtual_ms)
+        finally:
+            self.stop()
+
+
+def dom_of(url, tmp_path, virtual_ms=5000):
+    """What the page has become after that time."""
+    run = subprocess.run(
+        [BROWSER, "--headless=new", "--no-sandbox", "--disable-gpu", "--user-data-dir=%s" % tmp_path,
+         "--virtual-time-budget=%d" % virtual_ms, "--dump-dom", url],
+        capture_output=True, text=True, timeout=seconds(60))
+    assert "<main>" in run.stdout, run.stdout + run.stderr
+    return run.stdout
 
 
 def test_the_script_is_the_one_that_the_policy_allows(shared):
@@ -102,6 +109,13 @@ def test_the_page_renews_itself(shared, tmp_path):
     assert own[0] == ("/", "document") and {a[1] for a in own[1:]} == {"empty"}, m.asked
     assert {a[0] for a in m.asked} <= {"/", "/favicon.ico"}, m.asked
     assert '<body class="">' in dom  # not shown as lost
+
+
+@in_a_browser
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
+def test_the_daemon_answers_its_own_script(shared, tmp_path, host):
+    dom = dom_of("http://%s:%d/" % (host, shared.admin[1]), tmp_path)
+    assert '<body class="">' in dom, "set once an answer has come"
 
 
 @in_a_browser
