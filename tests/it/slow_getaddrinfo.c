@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A library for LD_PRELOAD that stands between the daemon and the system's resolver. The numbers of
- * a shared page say what happens to names ending in ".test":
+ * a shared page ($DNS_SHIM_PAGE, else $SHIM_PAGE) say what happens to names ending in ".test":
  *   [0] milliseconds each look-up takes   [1] its result, 0 or an EAI_ code
  *   [2] look-ups begun   [3] look-ups under way   [4] the most there were under way at once
  *   [5] last byte of the address 127.0.0.x that is the answer, 1 when 0
@@ -20,7 +20,7 @@ static _Atomic long *page;
 
 __attribute__((constructor)) static void attach(void)
 {
-    const char *path = getenv("SHIM_PAGE");
+    const char *own = getenv("DNS_SHIM_PAGE"), *path = own ? own : getenv("SHIM_PAGE");
     int fd = path ? open(path, O_RDWR) : -1;
     if (fd < 0)
         return;
