@@ -21,6 +21,7 @@ struct front_req {
     struct gate_verdict verdict;
     struct hdr store[GATE_MAX_HEADERS + 1];
     bool open, refused, held, ended, answered;
+    uint64_t given; /* body bytes that were taken */
     unsigned resumes, aborts;
     struct front_reply reply; /* once answered */
 };
@@ -28,7 +29,8 @@ struct front_req {
 /* A request head, lines ending in '\n', goes through the gate to ops->open. text lives on. */
 void fake_front_open(struct front_req *fr, const struct front_ops *ops, void *owner,
                      const void *listener, const char *text);
-/* Body bytes as long as they are taken; false when nothing more may come. */
+/* Body bytes as long as they are taken, and no more than the Content-Length; false when nothing
+ * more may come. */
 bool fake_front_body(struct front_req *fr, const char *p, size_t n);
 void fake_front_end(struct front_req *fr);
 /* Asks for an answer; true once there is one. */

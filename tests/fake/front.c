@@ -38,8 +38,13 @@ bool fake_front_body(struct front_req *fr, const char *p, size_t n)
         return false;
     if (fr->refused)
         return true;
+    if (fr->verdict.framing == GATE_LENGTH && n > fr->verdict.length - fr->given)
+        n = (size_t)(fr->verdict.length - fr->given);
+    if (!n)
+        return true;
     size_t took = fr->ops->body(fr->user, p, n);
     must(took <= n);
+    fr->given += took;
     fr->held = took < n; /* the rest is offered again after a resume; here it is other bytes */
     return true;
 }
