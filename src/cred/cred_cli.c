@@ -230,7 +230,9 @@ static struct cred *by_profile(struct cli *cli)
     cli->profile = cred_json_get(cred_json_get(cli->config, "profiles"), cli->name);
     if (!cred_json_is_object(cli->profile))
         return fail(cli, "is not in the file", "");
-    return by_mode(cli);
+    struct cred *c = by_mode(cli);
+    cli->name = ""; /* it may lie in `current` */
+    return c;
 }
 
 static bool config_path(const struct cred_ctx *ctx, const struct conf_profile *p,

@@ -76,10 +76,10 @@ static bool open_one(struct daemon *d, const struct conf *c, const struct conf_l
                                .group = cl->group,
                                .allow_remote = c->security.allow_remote};
     struct daemon_listener *l = calloc(1, sizeof *l);
-    struct daemon_listener **v = realloc(d->listeners, (d->nlisteners + 1) * sizeof *v);
+    struct daemon_listener **v = l ? realloc(d->listeners, (d->nlisteners + 1) * sizeof *v) : NULL;
     if (v)
         d->listeners = v;
-    if (!l || !v || !(l->address = strdup(cl->address))) {
+    if (!v || !(l->address = strdup(cl->address))) {
         free(l);
         snprintf(msg, msgsize, "out of memory");
         return false;

@@ -4,6 +4,9 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#ifdef __SANITIZE_THREAD__
+#include <sanitizer/tsan_interface.h>
+#endif
 #include <errno.h>
 #include <limits.h>
 #include <signal.h>
@@ -138,6 +141,9 @@ static bool post(struct worker *w, void (*run)(struct loop_task *))
     while (sem_clockwait(&w->taken, CLOCK_MONOTONIC, &until) != 0)
         if (errno != EINTR)
             return false;
+#ifdef __SANITIZE_THREAD__
+    __tsan_acquire(&w->taken); /* gcc's ThreadSanitizer does not know sem_clockwait */
+#endif
     return true;
 }
 

@@ -407,11 +407,14 @@ static COLD void name_anyway(struct route_work *w)
 {
     struct err_detail ignored = {""};
     struct str rest = {NULL, 0};
+    struct err_detail *why = w->why;
+    /* cppcheck-suppress autoVariables ; until the end of this function */
     w->why = &ignored;
     route_options_names(w);
     if (uri_path(w->v->target.path, w->a, &w->out->path, w->why) == ERR_OK &&
         address(w, find_route(w, &rest)) != ERR_OK)
         w->out->service = (struct str){NULL, 0};
+    w->why = why;
 }
 
 enum err route_request(const struct conf *c, const struct route_listener *l,

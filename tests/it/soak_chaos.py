@@ -248,7 +248,6 @@ def soak(d, upstream, keys, clock, dns, minutes, rate):
         time.sleep(1)
         assert d.alive(), d.log[-3000:]
         samples.append(sizes(d))
-        del d.lines[:-2000]
     operator.stop()
     clients.stop()
     faults = clients.faults + operator.faults + script.faults
