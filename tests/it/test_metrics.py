@@ -101,6 +101,7 @@ def ran(daemon, fake, make_upstream):  # noqa: F811
     d.wait_log("assume_role, access key")
     run = script(d)
     until(lambda: total(values_of(d), "sigferry_requests_total") == run.clients, seconds(10), "the last count")
+    until(lambda: total(values_of(d), "sigferry_client_connections") == 0, seconds(10), "the last client's end")
     return d, run
 
 
