@@ -38,6 +38,7 @@ class Run:
         self.replies = collections.Counter()  # statuses the upstream sent
         self.retries, self.rejected = collections.Counter(), collections.Counter()
         self.clients = self.sent = self.received = 0
+        self.open = []
         for status in (200, 503):
             self.up.on("s%d" % status, lambda ex, status=status: self.reply(ex, status))
         self.up.on("second", lambda ex: self.reply(ex, 200 if ex.attempt > 1 else 503))
@@ -49,7 +50,10 @@ class Run:
         ex.reply(status, body, ctype="text/plain")
 
     def ask(self, key, status, service="ecs", headers=(), body=b""):
-        r = self.d.request("POST" if body else "GET", target(key), list(headers), body, service=service)
+        headers = list(headers) + ([("X-Sigferry-Service", service)] if service else [])
+        c = self.d.client()
+        self.open.append(c)  # a client that goes at once may be taken for one that left before the end
+        r = c.request("POST" if body else "GET", target(key), headers, body)
         assert r.status == status, r
         self.note(r, service, body)
         return r
@@ -101,6 +105,8 @@ def ran(daemon, fake, make_upstream):  # noqa: F811
     d.wait_log("assume_role, access key")
     run = script(d)
     until(lambda: total(values_of(d), "sigferry_requests_total") == run.clients, seconds(10), "the last count")
+    for c in run.open:
+        c.close()
     until(lambda: total(values_of(d), "sigferry_client_connections") == 0, seconds(10), "the last client's end")
     return d, run
 
@@ -204,8 +210,13 @@ def test_who_leaves_and_what_the_budget_stops(daemon, make_upstream):
     c.close()
     until(lambda: total(values_of(d), "sigferry_requests_total", code="499") == 1, seconds(5), "the 499")
     up.on("down", lambda ex: ex.error(503, "Busy"))
-    assert all(r.status == 503 for r in gather([lambda: d.request("GET", target("down"))] * 40))
+    clients = [d.client() for _ in range(40)]
+    service = [("X-Sigferry-Service", "ecs")]
+    answers = gather([lambda c=c: c.request("GET", target("down"), service) for c in clients])
+    assert all(r.status == 503 for r in answers)
     until(lambda: total(values_of(d), "sigferry_requests_total", code="503") == 40, seconds(5), "the 503s")
+    for c in clients:
+        c.close()
     v = values_of(d)
     retried, refused = total(v, "sigferry_retries_total"), total(v, "sigferry_retry_budget_exhausted_total")
     assert retried == len(up.of("down")) - 40 and refused > 0
