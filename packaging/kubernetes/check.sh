@@ -71,6 +71,17 @@ spoil node/service.yaml 'targetPort: http' 'targetPort: https'
 spoil node/networkpolicy.yaml 'policyTypes: .*' 'policyTypes: {}' schema
 spoil node/podmonitor.yaml 'podMetricsEndpoints' 'podMetricEndpoints' schema
 spoil node/podmonitor.yaml 'name: sigferry-metrics' 'nane: sigferry-metrics' schema
+spoil node/daemonset.yaml 'path: /livez' 'path: /healthz'
+spoil node/daemonset.yaml 'key: clients' 'kay: clients' schema
+spoil node/daemonset.yaml 'image: sigferry' 'imagePullPolicy: Always'
+spoil node/daemonset.yaml '/etc/sigferry/sigferry.conf"' '/etc/sigferry.conf"'
+spoil node/kustomization.yaml 'images:' 'image:'
+spoil node/namespace.yaml 'restricted' 'privileged'
+spoil node/networkpolicy.yaml '"169.254.0.0/16", ' ''
+spoil node/networkpolicy.yaml 'sigferry/client: allowed' 'sigferry/clients: allowed'
+spoil node/service.yaml 'Local' 'Cluster'
+spoil sidecar/deployment.yaml 'audience: sigferry' 'audiense: sigferry' schema
+spoil sidecar/deployment.yaml 'seconds: 2' 'seconds: 0'
 spoil sidecar/kustomization.yaml '  - podmonitor.yaml' '  - monitor.yaml'
 spoil sidecar/deployment.yaml 'restartPolicy: Always' 'restartPolicy: Never'
 spoil sidecar/deployment.yaml 'restartPolicy: Always' 'restartPolcy: Always'

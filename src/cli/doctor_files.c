@@ -92,6 +92,17 @@ static void check_named(struct doctor *d, const char *key, const char *file, enu
         doctor_say(d, DOCTOR_FAIL, "files", "%s: the path is too long", key);
         return;
     }
+    struct stat st;
+    if (!given && file[0] && file[0] != '/' && file[0] != '~' && stat(path, &st) != 0 &&
+        errno == ENOENT) {
+        doctor_say(
+            d, DOCTOR_FAIL, "files",
+            "%s: %s: plain names are looked for in $CREDENTIALS_DIRECTORY, which systemd sets "
+            "for the service alone; say CREDENTIALS_DIRECTORY=/etc/sigferry sigferry doctor, or "
+            "give the whole path",
+            key, path);
+        return;
+    }
     /* The service manager's directory is the service's alone, whatever the modes in it say. */
     if (given && str_starts(str_of(path), str_of(credentials)))
         kind = GIVEN;

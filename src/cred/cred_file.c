@@ -6,6 +6,7 @@
 #include "cred/cred_provider.h"
 
 #include <stdio.h>
+#include <unistd.h>
 
 enum { FILE_MAX = 64 * 1024, PATH_LEN = 4096 };
 
@@ -145,6 +146,10 @@ static struct cred *fetch(struct cred_ctx *ctx, const struct conf_profile *p,
         c = cred_file_parse(buf_str(&text), &detail);
         if (!c)
             err_set(why, ERR_CREDENTIALS, "%s: %s", path, detail.text);
+    } else if (path[0] != '/' && access(path, F_OK) != 0) {
+        detail = *why;
+        err_set(why, ERR_CREDENTIALS,
+                "%s ($CREDENTIALS_DIRECTORY, where it is looked for, is not set)", detail.text);
     }
     buf_wipe(&text);
     return c;

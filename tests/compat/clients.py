@@ -288,6 +288,7 @@ CLIENTS = [
     Driver("Node fetch", "node", "fetch.mjs", "!ok", "TimeoutError", NODE),
     Driver("Perl LWP", "perl", "lwp.pl", "is_error", "Client-Warning", LWP),
     Curl("curl, `http_proxy` only", proxied=True),
+    Wget("wget, `http_proxy` only", proxied=True),
     Driver("Python urllib, `http_proxy` only", sys.executable, "urllib_open.py", "HTTPError",
            "TimeoutError", PYTHON, proxied=True),
     Sdk(*OPENAPI),

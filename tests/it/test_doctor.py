@@ -160,6 +160,10 @@ def test_files_of_the_service_manager(conf, answering, tmp_path):
     path = conf(profiles={"kept": {"provider": "file", "file": "keys"}})
     found = doctor(path, env={"CREDENTIALS_DIRECTORY": str(directory)})
     assert ("ok", "profiles.kept.file: %s, mode 0440" % keys) in found["files"], found
+    # Whoever calls the doctor has no such directory: it says how to have one.
+    found = doctor(path)
+    for group in ("files", "credentials"):
+        assert any("CREDENTIALS_DIRECTORY" in t for r, t in found[group] if r == "FAIL"), found
 
 
 # -- credentials -------------------------------------------------------------------------------

@@ -225,11 +225,16 @@ def test_four_times_what_the_upstream_takes(daemon, upstream):
     assert out == [None] * 48, [o for o in out if o]
     d.stop()
     took = {"200": [], "503": []}  # in the daemon: 48 threads of Python do not tell
-    for status, ms in re.findall(r"status=(\d+) .* duration_ms=([\d.]+)", d.log):
+    exchanges = []
+    for status, ms, upstream_ms in re.findall(
+            r"status=(\d+) .* duration_ms=([\d.]+) upstream_ms=([\d.]+)", d.log):
         took[status].append(float(ms))
-    good, shed = sorted(took["200"]), sorted(took["503"])
+        if status == "200":
+            exchanges.append(float(upstream_ms))
+    good, shed, exchanges = sorted(took["200"]), sorted(took["503"]), sorted(exchanges)
     assert len(good) == len(upstream.of("busy")) >= 200 and len(shed) > 100, (len(good), len(shed))
-    assert good[int(0.9 * len(good))] < seconds(250), good[-5:]
+    # Two waiting on each connection: three exchanges. Unbounded, it would be twelve.
+    assert good[int(0.9 * len(good))] < 6 * exchanges[int(0.9 * len(exchanges))], (good[-5:], exchanges)
     # Who is told off did not queue before: that takes a fraction of what the queue takes.
     assert shed[len(shed) // 2] < good[len(good) // 2] / 4, (shed[-5:], good[-5:])
 

@@ -160,6 +160,7 @@ START_TEST(without_it_they_are_relative_to_the_working_directory)
     write_file("name", good[2], 0600);
     ck_assert_int_eq(chdir(fixture_dir), 0);
     ck_assert_str_eq(fetched("name"), "AK");
+    ck_assert_ptr_nonnull(strstr(fetched("none"), "$CREDENTIALS_DIRECTORY"));
     ck_assert_int_eq(chdir("/"), 0);
 }
 END_TEST
