@@ -1,10 +1,14 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """Measures what a request costs: sigferry ($SIGFERRY, default build/sigferry) beside nginx and, when
-they are found, haproxy and aws-sigv4-proxy (--sigv4 PATH), in turn, against one TLS upstream (nginx),
+it is found, haproxy, in turn, against one TLS upstream (nginx),
 all on this machine. `make bench` runs all of it (about 25 minutes).
 
     run.py [--rounds N] [--seconds N] [--only REGEX] [--json FILE] [--svg FILE] [--quick]
+           [--small-heads] [--sigv4 NAME=PATH]...
+
+--small-heads: sigferry a second time with limits.max_header = "8K", half of the default. --sigv4: a
+build of aws-sigv4-proxy, measured under this name.
 
 --json takes the results up into FILE, beside those of earlier runs, so that scenarios may be
 measured one by one. --quick runs a little of everything in a few seconds: a test of this program,
@@ -32,6 +36,7 @@ class Run:
 
     def __init__(self, bench, options):
         self.bench, self.o, self.results = bench, options, []
+        self.versions = versions(bench)
         cpus = sorted(os.sched_getaffinity(0))
         self.cpus = {sc.ONE_CPU: ({cpus[0]}, {cpus[0]})}  # of the proxy; of upstream and load
         if len(cpus) > 1:
@@ -40,7 +45,11 @@ class Run:
         self.proxies = [s for s in (bench.proxy_nginx(),
                                     bench.proxy_haproxy() if options.haproxy else None,
                                     bench.proxy_sigferry(),
-                                    bench.proxy_sigv4() if bench.sigv4 else None) if s]
+                                    self.small_heads() if options.small_heads else None) if s]
+        self.proxies += [bench.proxy_sigv4(*named) for named in options.sigv4]
+
+    def small_heads(self):
+        return self.bench.proxy_sigferry("sigferry, max_header 8K", limits='max_header = "8K";')
 
     def wanted(self, name):
         return re.search(self.o.only, name)
@@ -65,6 +74,11 @@ class Run:
                                      "server": server.name, **got})
                 print(" .", end="", file=sys.stderr, flush=True)
         print(file=sys.stderr)
+        self.save()
+
+    def save(self):
+        """After each scenario: a run that is broken off has not been in vain."""
+        return merge(self.o.json, self.results, self.versions)
 
     def http(self, where, names):
         for name in names:
@@ -104,6 +118,7 @@ class Run:
                 got = sc.calls_run(self.bench, server, sc.HTTP[name], 2, cpus)
                 self.results.append({"scenario": title, "where": sc.ONE_CPU, "round": 0,
                                      "server": server.name, **got})
+            self.save()
 
     def hosts(self):
         name = "%d upstream hosts, c=64" % sc.HOSTS
@@ -160,11 +175,12 @@ class Run:
             self.results.append({"scenario": name, "where": sc.ONE_CPU, "round": 0,
                                  "server": server.name, **measure(server)})
             self.retire([server])
+        self.save()
 
     def starters(self):
         b = self.bench
         return ([b.proxy_nginx] + ([b.proxy_haproxy] if self.o.haproxy else []) +
-                [b.proxy_sigferry] + ([b.proxy_sigv4] if b.sigv4 else []))
+                [b.proxy_sigferry])
 
     def retire(self, proxies):
         for server in proxies:
@@ -180,12 +196,9 @@ class Run:
         self.hosts()
         self.parked()
         self.workers()
-        self.fresh("%d idle clients" % o.idle, self.starters() + [
-            lambda: self.bench.proxy_sigferry("sigferry, max_header 8K",
-                                              limits='max_header = "8K";')],
-            lambda s: sc.idle_run(s, o.idle, cpus))
-        self.fresh("events to %d clients" % o.events,
-                   [s for s in self.starters() if s != self.bench.proxy_sigv4],
+        self.fresh("%d idle clients" % o.idle, self.starters() + [self.small_heads],
+                   lambda s: sc.idle_run(s, o.idle, cpus))
+        self.fresh("events to %d clients" % o.events, self.starters(),
                    lambda s: sc.events_run(s, o.events, 2 * o.seconds, cpus))
 
 
@@ -196,7 +209,8 @@ def parse():
     p.add_argument("--only", default="")
     p.add_argument("--json")
     p.add_argument("--svg")
-    p.add_argument("--sigv4")
+    p.add_argument("--small-heads", action="store_true")
+    p.add_argument("--sigv4", action="append", default=[], type=lambda v: v.split("=", 1))
     p.add_argument("--quick", action="store_true")
     o = p.parse_args()
     o.warm, o.idle, o.events, o.parked = 1, servers.CLIENTS, 1000, (0, 1000, 5000)
@@ -244,11 +258,11 @@ def main():
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     with tempfile.TemporaryDirectory(prefix="bench-") as directory:
-        bench = servers.Bench(directory, binary, o.sigv4)
+        bench = servers.Bench(directory, binary)
         try:
             run = Run(bench, o)
             run.everything()
-            data = merge(o.json, run.results, versions(bench))
+            data = run.save()
         finally:
             bench.stop()
     print(report.text(data))

@@ -181,9 +181,9 @@ def make_files(directory):
 class Bench:
     """The temporary directory, the upstream, and how to start each proxy in front of it."""
 
-    def __init__(self, directory, binary, sigv4=None):
-        """binary: sigferry's path; sigv4: aws-sigv4-proxy's, or None."""
-        self.dir, self.binary, self.sigv4 = directory, binary, sigv4
+    def __init__(self, directory, binary):
+        """binary: sigferry's path."""
+        self.dir, self.binary = directory, binary
         make_files(directory)
         self.started = []
         self.status_port = free_port()
@@ -233,12 +233,12 @@ class Bench:
         env = {"PATH": os.environ.get("PATH", ""), "HOME": self.dir}
         return self.start(name, [self.binary, "run", "-c", path], port, env=env)
 
-    def proxy_sigv4(self, name="aws-sigv4-proxy"):
+    def proxy_sigv4(self, name, binary):
         """The Go proxy that signs for another cloud: the work is alike."""
         port = free_port()
         env = {"PATH": os.environ.get("PATH", ""), "HOME": self.dir,
                "AWS_ACCESS_KEY_ID": "AKIABENCHMARK", "AWS_SECRET_ACCESS_KEY": "YmVuY2htYXJr"}
-        return self.start(name, [self.sigv4, "--port", "127.0.0.1:%d" % port, "--name", "es", "--region",
+        return self.start(name, [binary, "--port", "127.0.0.1:%d" % port, "--name", "es", "--region",
                                  "us-east-1", "--host", "127.0.0.1:%d" % self.upstream.port,
                                  "--no-verify-ssl"], port, env=env)
 
