@@ -25,7 +25,6 @@ import tempfile
 
 sys.dont_write_bytecode = True
 
-import proc  # noqa: E402
 import report  # noqa: E402
 import scenarios as sc  # noqa: E402
 import servers  # noqa: E402
@@ -87,8 +86,7 @@ class Run:
             spec = sc.HTTP[name]
             cpus = self.place(self.proxies, where)
             for server in self.proxies if not self.o.quick else ():
-                # connections and buffers are there before it counts
-                sc.http_run(self.bench, server, spec, self.o.warm, cpus)
+                sc.warm(server, spec, self.o.warm, cpus)
             self.rounds(name, where, self.proxies, lambda s, spec=spec, cpus=cpus: sc.http_run(
                 self.bench, s, spec, self.o.seconds, cpus))
 
@@ -102,7 +100,7 @@ class Run:
         cpus = self.place(proxies, sc.ONE_CPU)
         spec = (sc.QUEUE_CLIENTS, "GET", "/1k", 0)
         for server in proxies:
-            sc.http_run(self.bench, server, spec, self.o.warm, cpus)
+            sc.warm(server, spec, self.o.warm, cpus)
         self.rounds(name, sc.ONE_CPU, proxies, lambda s: sc.http_run(
             self.bench, s, spec, self.o.seconds, cpus))
         self.retire(proxies)
@@ -114,7 +112,7 @@ class Run:
                 continue
             cpus = self.place(self.proxies, sc.ONE_CPU)
             for server in self.proxies:
-                sc.http_run(self.bench, server, sc.HTTP[name], self.o.warm, cpus)
+                sc.warm(server, sc.HTTP[name], self.o.warm, cpus)
                 got = sc.calls_run(self.bench, server, sc.HTTP[name], 2, cpus)
                 self.results.append({"scenario": title, "where": sc.ONE_CPU, "round": 0,
                                      "server": server.name, **got})
@@ -129,7 +127,7 @@ class Run:
         spec = (64, "GET", "/1k", 0)
         for n in (1, sc.HOSTS):
             names = [servers.many_host("s%d" % i) for i in range(n)]
-            sc.http_run(self.bench, many, spec, self.o.warm, cpus, names)
+            sc.warm(many, spec, self.o.warm, cpus, names)
             self.rounds("%d upstream host%s, c=64" % (n, "s" if n > 1 else ""), sc.ONE_CPU, [many],
                         lambda s, names=names: sc.http_run(self.bench, s, spec, self.o.seconds,
                                                            cpus, names))
@@ -160,7 +158,7 @@ class Run:
             for server in proxies + [self.bench.upstream]:
                 server.pin(self.all_cpus)
             for server in proxies:
-                sc.http_run(self.bench, server, sc.HTTP[name], self.o.warm, self.all_cpus)
+                sc.warm(server, sc.HTTP[name], self.o.warm, self.all_cpus)
             self.rounds(title, "two CPUs", proxies, lambda s, name=name: sc.http_run(
                 self.bench, s, sc.HTTP[name], self.o.seconds, self.all_cpus))
             self.retire(proxies)

@@ -35,6 +35,14 @@ HOSTS = 100
 PARKED_HOST = servers.many_host("parked")
 
 
+def warm(server, spec, seconds, cpus, hosts=()):
+    """Connections and buffers are there before it counts. Handshakes take a while: a millisecond or
+    two each, on both sides, on the one CPU."""
+    connections, method, path, body = spec
+    load.wrk(server.url(path), connections, seconds + connections // 200, cpus, method, body,
+             hosts=hosts)
+
+
 def http_run(bench, server, spec, seconds, cpus, hosts=()):
     """One run of wrk against one proxy."""
     connections, method, path, body = spec
