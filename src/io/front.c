@@ -68,6 +68,33 @@ static bool takes_nothing(struct front_conn *c)
     return c->still >= 2;
 }
 
+void front_suspend(struct front_req *fr)
+{
+    fr->suspended = true;
+    fr->f->nsuspended++;
+    MHD_suspend_connection(fr->c->mc);
+}
+
+static void resume(struct front_req *fr)
+{
+    struct front *f = fr->f;
+    fr->suspended = false;
+    f->nsuspended--;
+    list_unlink(&fr->waking);
+    MHD_resume_connection(fr->c->mc);
+    f->resumed = f->pending = true;
+}
+
+void front_wake(struct front_req *fr)
+{
+    if (clock_ns() >= fr->f->resume_at_ns) {
+        resume(fr);
+        return;
+    }
+    list_unlink(&fr->waking);
+    list_push(&fr->f->waking, &fr->waking);
+}
+
 /* Ends the connection: libmicrohttpd reads the end at its next run and tells the owner. */
 void front_conn_giveup(struct front_conn *c)
 {
@@ -77,10 +104,8 @@ void front_conn_giveup(struct front_conn *c)
     c->f->nleaving++;
     if (c->watch.fd >= 0 && shutdown(c->watch.fd, SHUT_RDWR) != 0 && errno != ENOTCONN)
         log_msg(LOG_DEBUG, "shutdown of a client connection: errno %d", errno);
-    if (c->req && c->req->suspended) {
-        c->req->suspended = false;
-        MHD_resume_connection(c->mc);
-    }
+    if (c->req && c->req->suspended)
+        resume(c->req);
     c->f->pending = true;
 }
 
@@ -265,6 +290,7 @@ struct front *front_new(const struct front_options *o, char *msg, size_t msgsize
     for (int p = 0; p < PHASE_COUNT; p++)
         list_init(&f->phase[p]);
     list_init(&f->poked);
+    list_init(&f->waking);
     list_init(&f->free_conns);
     list_init(&f->free_reqs);
     timer_init(&f->timer, phases_expire);
@@ -365,8 +391,12 @@ static void run(struct front *f)
     f->more = false;
     f->fed = 0;
     f->runs++;
+    bool walks = f->resumed && f->nsuspended >= FRONT_WALK_MIN;
+    f->resumed = false;
     if (MHD_run(f->mhd) != MHD_YES)
         log_msg(LOG_ERROR, "libmicrohttpd: MHD_run failed");
+    if (walks)
+        f->resume_at_ns = clock_ns() + f->nsuspended * FRONT_WALK_PAUSE_NS;
 }
 
 /* libmicrohttpd has something to do that no event announces. */
@@ -381,6 +411,8 @@ void front_run(struct front *f)
     struct list *l;
     while ((l = list_pop(&f->poked)))
         front_req_poked(CONTAINER_OF(l, struct front_req, link));
+    while (clock_ns() >= f->resume_at_ns && !list_empty(&f->waking))
+        resume(CONTAINER_OF(f->waking.next, struct front_req, waking));
     unsigned held = f->nheld;
     f->pending = false;
     run(f);
@@ -397,16 +429,22 @@ bool front_pending(const struct front *f)
     return f->pending || !list_empty(&f->poked);
 }
 
-uint64_t front_deadline(struct front *f)
+static uint64_t mhd_deadline(struct front *f)
 {
-    if (front_pending(f))
-        return 0;
     MHD_UNSIGNED_LONG_LONG ms;
     if (MHD_get_timeout(f->mhd, &ms) != MHD_YES)
         return UINT64_MAX;
     if (ms == 0 && f->nheld && !f->more)
         return f->hold_until_ns; /* what it has to do is to ask for answers that are not there */
     return ms == 0 ? 0 : clock_ns() + (uint64_t)ms * NS_PER_MS;
+}
+
+uint64_t front_deadline(struct front *f)
+{
+    if (front_pending(f))
+        return 0;
+    uint64_t due = mhd_deadline(f);
+    return !list_empty(&f->waking) && f->resume_at_ns < due ? f->resume_at_ns : due;
 }
 
 void front_configure(struct front *f, const struct front_options *o)

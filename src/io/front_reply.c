@@ -26,8 +26,7 @@ static ssize_t pull(void *cls, uint64_t pos, char *p, size_t n)
     if (got == FRONT_PULL_ABORT)
         return MHD_CONTENT_READER_END_WITH_ERROR;
     front_phase_set(fr->c, PHASE_NONE); /* it is not the client that is waited for */
-    fr->suspended = true;
-    MHD_suspend_connection(fr->c->mc);
+    front_suspend(fr);
     return 0;
 }
 

@@ -26,6 +26,7 @@ void *front_on_target(void *cls, const char *uri, struct MHD_Connection *mc)
     fr->opened = fr->suspended = fr->held = fr->woken = false;
     fr->body_done = fr->refused = fr->poked = fr->odd_framing = false;
     list_init(&fr->link);
+    list_init(&fr->waking);
     buf_putz(&fr->target, uri ? uri : "");
     /* libmicrohttpd makes a record of each query parameter in the memory it has for the head. When
      * that is used up, 0.9.75 neither answers nor closes, and 1.0 refuses the request. Nobody asks
@@ -62,7 +63,7 @@ static void note_wait(struct front_req *fr)
  * it back, after a read in vain: more than half a dozen turns' worth of asking. A connection that
  * isn't suspended is asked again in each run, and makes libmicrohttpd say that it has work to do
  * (front_deadline knows better). So that is done for a moment only, while answers come fast. */
-static void wait(struct front_req *fr, struct MHD_Connection *mc)
+static void wait(struct front_req *fr)
 {
     struct front *f = fr->f;
     uint64_t now = clock_ns();
@@ -79,13 +80,14 @@ static void wait(struct front_req *fr, struct MHD_Connection *mc)
         return;
     }
     unhold(fr);
-    fr->suspended = true;
-    MHD_suspend_connection(mc);
+    front_suspend(fr);
 }
 
 static void req_free(struct front_req *fr)
 {
     unhold(fr);
+    fr->f->nsuspended -= fr->suspended;
+    list_unlink(&fr->waking);
     list_unlink(&fr->link);
     list_push(&fr->f->free_reqs, &fr->link);
 }
@@ -134,15 +136,14 @@ static enum MHD_Result add_field(void *cls, enum MHD_ValueKind kind, const char 
     return hdrs_add(&fr->head.hdrs, str_n(name, nlen), trimmed) ? MHD_YES : MHD_NO;
 }
 
-static enum MHD_Result linger_suspended(struct front_req *fr, struct MHD_Connection *mc)
+static enum MHD_Result linger_suspended(struct front_req *fr)
 {
     if (fr->c->gone)
         return MHD_NO; /* the answer could not be sent: nothing would wake it any more */
     /* Framing can't be trusted: libmicrohttpd must not look for a next request in what follows.
      * It sleeps while we drain the descriptor. */
     fr->c->own_reads = true;
-    fr->suspended = true;
-    MHD_suspend_connection(mc);
+    front_suspend(fr);
     return MHD_YES;
 }
 
@@ -194,7 +195,7 @@ static enum MHD_Result first_call(struct front_req *fr, struct MHD_Connection *m
     if (f->o.tls_cert_pem)
         return front_queue_reply(fr, &r); /* can't write past TLS; queued early, it closes */
     front_answer_early(fr, &r);
-    return linger_suspended(fr, mc);
+    return linger_suspended(fr);
 }
 
 /* Past the cap, or with an answer that closes, nothing more is read: the client gets it now. */
@@ -211,8 +212,7 @@ static enum MHD_Result discard_some(struct front_req *fr, size_t *size)
     return MHD_YES;
 }
 
-static enum MHD_Result body_call(struct front_req *fr, struct MHD_Connection *mc, const char *data,
-                                 size_t *size)
+static enum MHD_Result body_call(struct front_req *fr, const char *data, size_t *size)
 {
     fr->f->more = true;
     if (fr->refused)
@@ -224,15 +224,14 @@ static enum MHD_Result body_call(struct front_req *fr, struct MHD_Connection *mc
         /* Held back. libmicrohttpd offers the rest again after the resume. */
         fr->f->fed--;
         *size -= took;
-        fr->suspended = true;
-        MHD_suspend_connection(mc);
+        front_suspend(fr);
         return MHD_YES;
     }
     *size = 0;
     return MHD_YES;
 }
 
-static enum MHD_Result final_call(struct front_req *fr, struct MHD_Connection *mc)
+static enum MHD_Result final_call(struct front_req *fr)
 {
     struct front_reply r = {0};
     if (fr->c->lingering)
@@ -246,7 +245,7 @@ static enum MHD_Result final_call(struct front_req *fr, struct MHD_Connection *m
     }
     /* A held request is asked for in every run: whether anybody woke it is its own to know. */
     if ((fr->held && !fr->woken) || !fr->f->o.ops->reply(fr->user, &r)) {
-        wait(fr, mc);
+        wait(fr);
         return MHD_YES;
     }
     note_wait(fr);
@@ -265,8 +264,8 @@ enum MHD_Result front_on_request(void *cls, struct MHD_Connection *mc, const cha
     if (!fr->opened)
         return first_call(fr, mc, url, method, version);
     if (*size)
-        return body_call(fr, mc, data, size);
-    return final_call(fr, mc);
+        return body_call(fr, data, size);
+    return final_call(fr);
 }
 
 void front_on_completed(void *cls, struct MHD_Connection *mc, void **con_cls,
@@ -322,11 +321,9 @@ void front_resume(struct front_req *fr)
     if (fr->held)
         f->pending = true; /* the run asks for it */
     if (fr->suspended && !fr->c->own_reads) {
-        fr->suspended = false;
         if (fr->c->phase == PHASE_NONE && fr->body_done)
             front_phase_set(fr->c, PHASE_WRITE);
-        MHD_resume_connection(fr->c->mc);
-        f->pending = true;
+        front_wake(fr);
     }
     if (!fr->body_done && !fr->poked) {
         fr->poked = true;

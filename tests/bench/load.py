@@ -15,19 +15,27 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 
 
 def wrk(url, connections, seconds, cpus, method="GET", body=0, threads=1,
-        hosts=()):
-    """One run; a dictionary of what wrk.lua reports."""
+        hosts=(), count=None):
+    """One run; a dictionary of what wrk.lua reports. count: asked twice while it runs, "counted" is
+    the difference: without the beginning, and without wrk's end, which breaks requests off."""
     env = dict(os.environ, BENCH_METHOD=method, BENCH_BODY=str(body),
                BENCH_HOSTS=",".join(hosts))
     argv = [shutil.which("wrk"), "-t%d" % threads, "-c%d" % connections, "-d%ds" % seconds,
             "--timeout", "20s", "-s", os.path.join(HERE, "wrk.lua"), url]
     p = subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=env, text=True,
                          preexec_fn=lambda: os.sched_setaffinity(0, cpus))
+    before = after = 0
+    if count:
+        time.sleep(0.3 * seconds)
+        before = count()
+        time.sleep(0.5 * seconds)
+        after = count()
     out, _ = p.communicate(timeout=seconds + 60)
     line = re.search(r"^BENCH (.*)$", out, re.M)
     if not line:
         raise SystemExit("wrk failed:\n" + out)
-    return {k: int(v) for k, v in (f.split("=") for f in line[1].split())}
+    return {"counted": after - before,
+            **{k: int(v) for k, v in (f.split("=") for f in line[1].split())}}
 
 
 class Holder:

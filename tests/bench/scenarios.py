@@ -46,12 +46,12 @@ def warm(server, spec, seconds, cpus, hosts=()):
 def http_run(bench, server, spec, seconds, cpus, hosts=()):
     """One run of wrk against one proxy."""
     connections, method, path, body = spec
-    accepts = bench.upstream_accepts()
     pids = server.pids()
     cpu = proc.cpu_ns(pids)
-    got = load.wrk(server.url(path), connections, seconds, cpus, method, body, hosts=hosts)
+    got = load.wrk(server.url(path), connections, seconds, cpus, method, body, hosts=hosts,
+                   count=bench.upstream_accepts)
     cpu = proc.cpu_ns(pids) - cpu
-    accepts = bench.upstream_accepts() - accepts - 1  # the question is a connection, too
+    accepts = got["counted"] - 1  # the question is a connection, too
     n = got["requests"]
     if got["errors"] or got["timeouts"] or n == 0:
         raise SystemExit("%s, %s: %s" % (server.name, spec, got))
@@ -93,15 +93,17 @@ def settle(server):
 
 def idle_run(server, n, cpus):
     """KiB at the start, and for each of n clients: that have connected, and that wait after an
-    answer."""
+    answer. What serves 100 at a time is there before, upstream connections above all."""
     start = proc.rss_kib(server.pids())
+    warm(server, (100, "GET", "/1k", 0), 1, cpus)
+    base = proc.rss_kib(server.pids())
     held = load.Holder(server.port, n, "/1k", cpus)
     settle(server)
     connected = proc.rss_kib(server.pids())
     held.ask("answers", "answered")
     after = proc.rss_kib(server.pids())
     held.stop()
-    return {"start": start, "connected": (connected - start) / n, "after": (after - start) / n}
+    return {"start": start, "connected": (connected - base) / n, "after": (after - base) / n}
 
 
 def events_run(server, n, seconds, cpus):
