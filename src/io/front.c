@@ -87,12 +87,11 @@ static void resume(struct front_req *fr)
 
 void front_wake(struct front_req *fr)
 {
-    if (clock_ns() >= fr->f->resume_at_ns) {
-        resume(fr);
-        return;
-    }
     list_unlink(&fr->waking);
-    list_push(&fr->f->waking, &fr->waking);
+    if (clock_ns() >= fr->f->resume_at_ns)
+        resume(fr);
+    else
+        list_push(&fr->f->waking, &fr->waking);
 }
 
 /* Ends the connection: libmicrohttpd reads the end at its next run and tells the owner. */
