@@ -7,13 +7,13 @@
 set -u
 top=$(cd "$(dirname "$0")/.." && pwd)
 mkdir -p "${1:-coverage}" && cd "${1:-coverage}" || exit 1
-export CCACHE_DISABLE=1
 if [ ! -f Makefile ]; then
     "$top/configure" -q CFLAGS="-O0 -g --coverage -DNDEBUG -Wno-error" || exit 1
 fi
 make -s -j"$(nproc)" sigferry || exit 1
-[ "${COVERAGE_TESTS:-}" = none ] || make -s -k -j"$(nproc)" check ${COVERAGE_TESTS:+TESTS="$COVERAGE_TESTS"} >check.log 2>&1
-tail -n 20 check.log | grep -E '^# ' || true
+find . -name '*.gcda' -delete
+make -s -k -j"$(nproc)" check >check.log 2>&1
+grep -E '^# [A-Z]+:' check.log
 objects=$(find src -name '*.gcda' | sed 's/\.gcda$/.o/')
 # shellcheck disable=SC2086 # words
 gcov --json-format --stdout --branch-probabilities $objects 2>/dev/null >gcov.json
@@ -65,6 +65,6 @@ with open("files.txt", "w", encoding="utf-8") as out:
                                           " ".join(str(n) for n in sorted(lines[f]) if not lines[f][n])))
 print("each file with the lines that no test ran: %s" % os.path.realpath("files.txt"))
 if missing:
-    print("never run: %s" % " ".join(missing))
+    print("only data, or never run: %s" % " ".join(missing))
 sys.exit(total[0] < 90 or total[1] < 80)
 PYTHON

@@ -37,12 +37,12 @@ ALL_PROFILES = {
 
 
 def instrumented():
-    """True when memory use says nothing: under a wrapper, or built with a sanitizer."""
+    """True when memory use says nothing: under a wrapper, or built with a sanitizer or for coverage."""
     if WRAPPER:
         return True
     with open(BINARY, "rb") as f:
         data = f.read()
-    return b"__asan_init" in data or b"__tsan_init" in data
+    return b"__asan_init" in data or b"__tsan_init" in data or b"__gcov_" in data
 
 
 def seconds(t):
