@@ -22,9 +22,9 @@ static void reload_failed(struct daemon *d, const char *why)
 
 static void apply(struct daemon *d, struct conf *c, struct proxy_rules *rules)
 {
+    bool all = true;
     for (unsigned i = 0; i < d->nworkers; i++)
-        if (!worker_reload(d->workers[i], rules, d->doors, d->ndoors))
-            log_msg(LOG_ERROR, "reload: worker %u did not answer", i);
+        all = worker_reload(d->workers[i], rules, d->doors, d->ndoors) && all;
     daemon_unlisten(d, false);
     if (d->admin)
         admin_configure(d->admin, c);
@@ -32,9 +32,11 @@ static void apply(struct daemon *d, struct conf *c, struct proxy_rules *rules)
     conf_unref(d->conf);
     d->rules = rules;
     d->conf = c;
-    d->reload_ok = true;
-    d->reload_s = clock_wall_s();
-    d->reload_why[0] = '\0';
+    d->reload_ok = all;
+    if (all)
+        d->reload_s = clock_wall_s();
+    snprintf(d->reload_why, sizeof d->reload_why, "%s",
+             all ? "" : "a worker could not take over everything; reload again");
 }
 
 static void tell_restart(const struct conf *before, const struct conf *after)
@@ -76,7 +78,10 @@ static void reload(struct daemon *d)
             log_msg(LOG_ERROR, "reload: log.file %s: %s", c->log.file, strerror(errno));
         apply(d, c, rules);
         cred_store_refresh_all(d->creds);
-        log_msg(LOG_INFO, "the configuration is reloaded");
+        if (d->reload_ok)
+            log_msg(LOG_INFO, "the configuration is reloaded");
+        else
+            log_msg(LOG_ERROR, "reload: %s", d->reload_why);
         c = NULL;
         rules = NULL;
     }

@@ -100,23 +100,42 @@ static struct front_options front_options_of(struct worker *w, const struct conf
 
 /* ---- messages ---- */
 
+/* The upstream side borrows strings of the configuration in w->o.rules: holds them for it. */
+static void hold_for_up(struct worker *w)
+{
+    atomic_fetch_add(&w->o.rules->refs, 1);
+    proxy_rules_unref(w->up_rules);
+    w->up_rules = w->o.rules;
+}
+
 static void reload_task(struct loop_task *t)
 {
     struct worker *w = CONTAINER_OF(t, struct worker, task);
     char msg[256] = "out of memory";
     const struct conf *c = w->new_rules->conf;
     struct up_options uo = up_options_of(c, w->o.nworkers);
-    if (!proxy_configure(w->proxy, w->new_rules) || !up_configure(w->up, &uo, msg, sizeof msg))
+    /* What a part does not take over, it goes on borrowing from the old rules: they live on then.
+     */
+    w->took_all = proxy_configure(w->proxy, w->new_rules);
+    if (w->took_all) {
+        proxy_rules_unref(w->o.rules);
+        w->o.rules = w->new_rules;
+        struct front_options fo = front_options_of(w, c);
+        front_configure(w->front, &fo);
+        w->took_all = up_configure(w->up, &uo, msg, sizeof msg);
+        if (w->took_all)
+            hold_for_up(w);
+    } else {
+        proxy_rules_unref(w->new_rules);
+    }
+    if (!w->took_all)
         log_msg(LOG_ERROR, "reload: worker %u keeps some old settings: %s", w->o.index, msg);
-    /* The rules' conf holds the strings that up borrows: it lives as long as these. */
-    proxy_rules_unref(w->o.rules);
-    w->o.rules = w->new_rules;
-    struct front_options fo = front_options_of(w, c);
-    front_configure(w->front, &fo);
     worker_accept_rest(w);
     worker_doors_close(w);
-    if (!worker_doors_open(w, w->new_doors, w->new_ndoors))
+    if (!worker_doors_open(w, w->new_doors, w->new_ndoors)) {
+        w->took_all = false;
         log_msg(LOG_ERROR, "reload: worker %u does not serve every listener", w->o.index);
+    }
     sem_post(&w->taken);
 }
 
@@ -154,7 +173,7 @@ bool worker_reload(struct worker *w, struct proxy_rules *rules, struct door *con
     w->new_rules = rules;
     w->new_doors = doors;
     w->new_ndoors = ndoors;
-    return post(w, reload_task);
+    return post(w, reload_task) && w->took_all;
 }
 
 bool worker_drain(struct worker *w)
@@ -275,6 +294,7 @@ static bool build(struct worker *w, char *msg, size_t msgsize)
     w->stat = stat_new();
     if (!w->stat || !(w->up = up_new(&w->loop, w->o.resolver, w->stat, &uo, msg, msgsize)))
         return false;
+    hold_for_up(w);
     struct proxy_options po = {.loop = &w->loop,
                                .up = w->up,
                                .stat = w->stat,
@@ -347,6 +367,7 @@ void worker_free(struct worker *w)
     timer_unset(&w->loop.timers, &w->pools_timer);
     loop_free(&w->loop);
     stat_free(w->stat);
+    proxy_rules_unref(w->up_rules);
     proxy_rules_unref(w->o.rules);
     pthread_mutex_destroy(&w->pools_lock);
     sem_destroy(&w->taken);

@@ -42,7 +42,8 @@ void worker_free(struct worker *w);
 
 /* Messages from the main thread; each waits until the worker has taken it over (false: it did not
  * within 10 s). */
-/* A reloaded configuration and the doors that hold now. msg holds what could not be changed. */
+/* A reloaded configuration and the doors that hold now; false also when the worker could not take
+ * over all of it, which it has logged. */
 NODISCARD bool worker_reload(struct worker *w, struct proxy_rules *rules, struct door *const *doors,
                              size_t ndoors);
 /* No new connections; ends when the last request did. */

@@ -41,7 +41,9 @@ struct worker {
     struct loop_task task;
     sem_t taken;
     struct proxy_rules *new_rules;
+    struct proxy_rules *up_rules; /* what `up` borrows its strings from */
     struct door *const *new_doors;
+    bool took_all; /* of the last reload; the main thread reads it after `taken` */
     size_t new_ndoors;
     _Atomic bool stop;
     /* pools, for metrics */
