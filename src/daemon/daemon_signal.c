@@ -104,7 +104,8 @@ void daemon_drain(struct daemon *d, const char *why)
     if (d->phase != DAEMON_RUNNING)
         return;
     d->phase = DAEMON_DRAINING;
-    log_msg(LOG_INFO, "draining (%s): requests under way are finished, new ones refused", why);
+    log_msg(LOG_INFO, "draining (%s): requests under way are finished, new connections refused",
+            why);
     notify_stopping("draining");
     atomic_store(&d->shared.draining, true);
     for (unsigned i = 0; i < d->nworkers; i++)

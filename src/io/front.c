@@ -465,28 +465,10 @@ void front_drain(struct front *f)
         next = l->next;
         struct front_conn *c = CONTAINER_OF(l, struct front_conn, link);
         char byte;
-        if (recv(c->watch.fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) <= 0)
+        /* Whose first request is still on its way is heard while the drain lasts. */
+        if (c->answered && recv(c->watch.fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) <= 0)
             front_conn_giveup(c); /* else its next request is here and gets an answer */
     }
-}
-
-const struct peer *front_peer(const struct front_req *fr)
-{
-    return &fr->c->peer;
-}
-
-const void *front_listener(const struct front_req *fr)
-{
-    return fr->c->listener;
-}
-
-bool front_tcp_uid(struct front_req *fr, uid_t *uid)
-{
-    struct front_conn *c = fr->c;
-    if (c->uid_state == UID_UNASKED)
-        c->uid_state = listen_tcp_peer_uid(c->watch.fd, &c->uid) ? UID_KNOWN : UID_UNKNOWN;
-    *uid = c->uid;
-    return c->uid_state == UID_KNOWN;
 }
 
 unsigned front_connections(const struct front *f)

@@ -97,6 +97,8 @@ void front_abort(struct front_req *fr);
 /* The peer and the listener tag of a request; valid until gone. */
 const struct peer *front_peer(const struct front_req *fr);
 const void *front_listener(const struct front_req *fr);
+/* The request is its connection's first. */
+bool front_first(const struct front_req *fr);
 /* The uid at the other end of a loopback TCP connection, looked up once a connection; false when it
  * can't be told. */
 NODISCARD bool front_tcp_uid(struct front_req *fr, uid_t *uid);

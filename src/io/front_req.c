@@ -281,6 +281,7 @@ void front_on_completed(void *cls, struct MHD_Connection *mc, void **con_cls,
         fr->c->req = NULL;
         fr->f->more = fr->f->more || fr->c->early;
         fr->c->early = false;
+        fr->c->answered = true;
         if (fr->opened && fr->user)
             fr->f->o.ops->gone(fr->user, ok || fr->c->lingering);
         if (!fr->c->gone && !fr->c->lingering)
@@ -334,4 +335,28 @@ void front_resume(struct front_req *fr)
 void front_abort(struct front_req *fr)
 {
     front_conn_giveup(fr->c);
+}
+
+const struct peer *front_peer(const struct front_req *fr)
+{
+    return &fr->c->peer;
+}
+
+const void *front_listener(const struct front_req *fr)
+{
+    return fr->c->listener;
+}
+
+bool front_first(const struct front_req *fr)
+{
+    return !fr->c->answered;
+}
+
+bool front_tcp_uid(struct front_req *fr, uid_t *uid)
+{
+    struct front_conn *c = fr->c;
+    if (c->uid_state == UID_UNASKED)
+        c->uid_state = listen_tcp_peer_uid(c->watch.fd, &c->uid) ? UID_KNOWN : UID_UNKNOWN;
+    *uid = c->uid;
+    return c->uid_state == UID_KNOWN;
 }

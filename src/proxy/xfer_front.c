@@ -147,7 +147,8 @@ static enum err admit(struct xfer *x, struct err_detail *why)
             l = &c->listen[i];
     if (!l)
         return err_set(why, ERR_SHUTTING_DOWN, "this listener was taken out of the configuration");
-    if (atomic_load_explicit(&p->o.shared->draining, memory_order_relaxed))
+    /* Who connected before cannot know, and nobody else will hear it: a first request is served. */
+    if (atomic_load_explicit(&p->o.shared->draining, memory_order_relaxed) && !front_first(x->fr))
         return err_set(why, ERR_SHUTTING_DOWN, "the proxy is shutting down");
     if (p->buffered > p->buffered_max)
         return err_set(why, ERR_OVERLOADED, "limits.buffered_total is reached");

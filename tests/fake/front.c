@@ -98,6 +98,12 @@ const struct peer *front_peer(const struct front_req *fr)
     return &fr->peer;
 }
 
+bool front_first(const struct front_req *fr)
+{
+    must(fr->open);
+    return false;
+}
+
 const void *front_listener(const struct front_req *fr)
 {
     must(fr->open);

@@ -114,10 +114,33 @@ def test_who_had_connected_is_heard(daemon, upstream):
     finally:
         d.signal(signal.SIGCONT)
     for c in clients:
-        r = c.response()
-        assert r.status == 200 or (r.error == "ShuttingDown" and r.get("Retry-After")), r
+        assert_ok(c.response())
         c.close()
     assert d.wait() == 0
+
+
+def test_who_was_taken_in_and_said_nothing_yet_is_heard(daemon, upstream):
+    """A connection that the drain finds between its accept and its first byte. One that already had
+    an answer and idles is closed."""
+    d = daemon()
+    go = upstream.event()
+    upstream.on("held", lambda ex: (go.wait(10), ex.reply(200, b"{}")))
+    held, new, kept = d.client(), d.client(), d.client()
+    assert_ok(kept.request("GET", ECHO, [SERVICE]))
+    held.begin("GET", target("held"), [SERVICE])
+    upstream.wait_request("held")
+    until(lambda: metric(d, "sigferry_client_connections") == 3, seconds(5), "all to be accepted")
+    d.signal(signal.SIGTERM)
+    assert kept.read_all(seconds(5)) == (b"", True)
+    new.begin("GET", ECHO, [SERVICE])
+    r = new.response()
+    assert_ok(r)
+    assert r.get("Connection") == "close"
+    go.set()
+    assert_ok(held.response())
+    assert d.wait() == 0
+    for c in (held, new, kept):
+        c.close()
 
 
 # -- SIGHUP ------------------------------------------------------------------------------------
