@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #define DRAIN_GRACE_NS (50 * NS_PER_MS)
+#define DRAIN_HEAR_NS  NS_PER_SEC
 #define JUMP_S         30
 #define ASLEEP_NS      (30 * NS_PER_SEC) /* a poll lasts a second at most */
 
@@ -255,10 +256,13 @@ static void turn(struct worker *w)
              (int64_t)proxy_buffered(w->proxy) - stat_get(w->stat, STAT_BUFFERED_BYTES));
 }
 
-/* What was on its way when the doors closed has been heard. */
+/* What was on its way when the doors closed has been heard. A connection still open has not had its
+ * first answer: a busy machine may take longer over a request than over its connection, but one
+ * that is kept in reserve must not hold up the end. */
 static bool drained(struct worker *w)
 {
-    uint64_t until = w->drained_ns + DRAIN_GRACE_NS;
+    bool quiet = front_connections(w->front) == 0;
+    uint64_t until = w->drained_ns + (quiet ? DRAIN_GRACE_NS : DRAIN_HEAR_NS);
     return clock_ns() >= until || !timer_set(&w->loop.timers, &w->accept_pause, until);
 }
 

@@ -2,9 +2,11 @@
 """Ending and reloading under load: every request that was taken is answered, whole and once."""
 
 import os
+import select
 import signal
 import socket
 import threading
+import time
 
 import pytest
 
@@ -141,6 +143,43 @@ def test_who_was_taken_in_and_said_nothing_yet_is_heard(daemon, upstream):
     assert d.wait() == 0
     for c in (held, new, kept):
         c.close()
+
+
+@pytest.mark.parametrize("sent", ["nothing", "half a head"])
+def test_a_first_request_may_be_slow(daemon, sent):
+    """Nothing is in flight, and the drain still hears a client that pauses before or within its first
+    request, if for no longer than a second."""
+    for _ in range(5):
+        d = daemon()
+        c = d.client()
+        head = c.head("GET", ECHO, [SERVICE])
+        early = 0 if sent == "nothing" else len(head) // 2
+        c.send(head[:early])
+        until(lambda d=d: metric(d, "sigferry_client_connections") == 1, seconds(5), "to be accepted")
+        start = time.monotonic()
+        d.signal(signal.SIGTERM)
+        heard = select.select([c.sock], [], [], 0.3)[0]
+        if time.monotonic() - start > 0.8:
+            c.close()
+            continue  # this machine is too busy to be that quick
+        assert not heard, c.read_all(1)
+        c.send(head[early:])
+        assert_ok(c.response())
+        assert d.wait() == 0
+        c.close()
+        return
+    pytest.skip("no pause came out short enough")
+
+
+def test_a_silent_connection_does_not_hold_up_the_end(daemon):
+    d = daemon()
+    c = d.client()
+    until(lambda: metric(d, "sigferry_client_connections") == 1, seconds(5), "to be accepted")
+    d.signal(signal.SIGTERM)
+    status, took = timed(d.wait)
+    assert status == 0 and took < seconds(5), (status, took)
+    assert c.read_all(1) == (b"", True)
+    c.close()
 
 
 # -- SIGHUP ------------------------------------------------------------------------------------
