@@ -2,6 +2,7 @@
 """The clients of the compatibility suite: how each is pointed at the daemon, run and read. None is
 patched and none links anything of ours; the drivers only call what their libraries publish."""
 
+import functools
 import json
 import os
 import re
@@ -272,6 +273,44 @@ class Sdk(Driver):
         return ["node", os.path.join(DRIVERS, self.script), json.dumps(spec)]
 
 
+class Generic(Driver):
+    """An official SDK that run.sh does not install: it takes part when the variable `place` says where
+    it is, and counts as missing when it does not start there. Pointed at the daemon by its endpoint setting, or by HTTP_PROXY and the scheme."""
+    signs = True
+
+    def __init__(self, name, place, argv, types, retries=True, proxied=False, lacks=None):
+        Client.__init__(self, name + (", `HTTP_PROXY` and the scheme" if proxied else ""), lacks)
+        self.place, self.command, self.proxied, self.retries = place, argv, proxied, retries
+        self.error_type, self.timeout_type = types
+
+    def run(self, argument):
+        place = os.environ[self.place]
+        return [a.format(place=place, drivers=DRIVERS) for a in self.command] + [argument]
+
+    @functools.lru_cache(maxsize=None)
+    def missing(self):
+        run = subprocess.run(self.run("version"), capture_output=True, text=True)
+        return None if run.returncode == 0 else "no " + self.name + ": " + run.stderr[-300:]
+
+    def version(self):
+        run = subprocess.run(self.run("version"), capture_output=True, text=True)
+        return run.stdout.strip().rpartition("/")[2]
+
+    def environ(self, daemon):
+        env = super(Unsigned, self).environ(daemon)
+        env[self.place] = os.environ[self.place]
+        if self.proxied:
+            env["HTTP_PROXY"] = "http://%s:%d" % daemon.address
+        return env
+
+    def argv(self, daemon, op):
+        return self.run(json.dumps({
+            "op": op.kind, "id": op.id, "action": op.action, "version": VERSION,
+            "service": SERVICE, "region": REGION, "data": op.data, "pages": op.pages,
+            "timeout": op.timeout, "keys": op.keys, "retry": op.settings.get("autoRetry", True),
+            "host": None if self.proxied else "%s:%d" % daemon.address}))
+
+
 PYTHON = [sys.executable, "-c", "import sys; print('Python %d.%d.%d' % sys.version_info[:3])"]
 NODE = ["node", "-p", "'Node ' + process.version"]
 LWP = ["perl", "-MLWP", "-MJSON::PP", "-e", "print \"LWP $LWP::VERSION\""]
@@ -279,6 +318,22 @@ WHOLE = {"stream": "hands over whole answers only"}
 OPENAPI = ("@volcengine/openapi", "openapi.cjs", "ResponseMetadata.Error", "ECONNABORTED", False)
 SDK_CORE = ("@volcengine/sdk-core", "sdkcore.cjs", "HttpRequestError ApiException",
             "HttpRequestError NetworkError", True)
+
+# Each with what it lacks besides streams.
+GENERIC = [
+    (("volcengine-python-sdk", "SIGFERRY_COMPAT_PYTHON",
+      [sys.executable, "-c", "import runpy, sys; sys.path[:0] = ['{place}']; "
+       "runpy.run_path('{drivers}/pythonsdk.py', run_name='__main__')"],
+      ("ApiException", "ReadTimeoutError")), {}),
+    (("volcengine-go-sdk", "SIGFERRY_COMPAT_GO", ["{place}"], ("RequestFailure", "Timeout")),
+     {"form": "DoCall sends GET's query or JSON"}),
+    (("volcengine-java-sdk", "SIGFERRY_COMPAT_JAVA",
+      ["java", "-cp", "{place}", "{drivers}/JavaSdk.java"],
+      ("ApiException", "ApiException SocketTimeoutException")),
+     {"form": "UniversalApi sends GET's query or JSON"}),
+    (("volcengine-php-sdk", "SIGFERRY_COMPAT_PHP", ["php", "{drivers}/phpsdk.php"],
+      ("ApiException", "ApiException ConnectException"), False), {}),
+]
 
 CLIENTS = [
     Curl("curl"),
@@ -296,3 +351,5 @@ CLIENTS = [
     Sdk(*SDK_CORE, lacks=WHOLE),
     Sdk(*SDK_CORE, proxied=True, lacks=WHOLE),
 ]
+CLIENTS += [Generic(*g, proxied=proxied, lacks={**lacks, **WHOLE})
+            for g, lacks in GENERIC if g[1] in os.environ for proxied in (False, True)]

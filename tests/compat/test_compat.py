@@ -64,7 +64,11 @@ def proxy(common, upstream):
 
 
 def operation(kind, **kw):
-    return Op(kind, "c%d" % next(NUMBERS), **kw)
+    """An SDK that posts has no say in the query beside the action: the upstream knows it by that."""
+    name = "c%d" % next(NUMBERS)
+    if kind in ("form", "json"):
+        kw.setdefault("action", name)
+    return Op(kind, name, **kw)
 
 
 def assert_signed(upstream, op, n=1):
@@ -254,7 +258,7 @@ def known(client, right):
 
 
 def test_identity_is_recognised(client, strict, upstream):
-    for kind in ("plain", "form", "json"):
+    for kind in [k for k in ("plain", "form", "json") if k not in client.lacks]:
         op = operation(kind, data=DATA, **known(client, True))
         assert_succeeds(client.call(strict, op))
         for r in assert_signed(upstream, op):
