@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Compiler attributes, spelled once. */
+/* Compiler attributes, and a few words that C lacks, spelled once. */
 #ifndef SIGFERRY_BASE_ATTR_H
 #define SIGFERRY_BASE_ATTR_H
+
+#include <string.h>
 
 /* The caller must look at the result: it is an error or owns something. */
 #define NODISCARD __attribute__((warn_unused_result))
@@ -18,6 +20,15 @@
 #define WITH_ASAN 1
 #endif
 #endif
+
+/* p without its const, for libraries whose prototypes say const, or no const, against what they do:
+ * the caller says which. */
+static inline void *drop_const(const void *p)
+{
+    void *q;
+    memcpy(&q, &p, sizeof q);
+    return q;
+}
 
 #define ARRAY_LEN(a) (sizeof(a) / sizeof((a)[0]))
 /* The structure of type t whose member m is at p. */

@@ -22,7 +22,7 @@ static void on_ssl_info(const SSL *ssl, int where, int ret)
     (void)ret;
     struct conn *c = SSL_CTX_get_ex_data(SSL_get_SSL_CTX(ssl), conn_ssl_index);
     if (c && (where & SSL_CB_HANDSHAKE_DONE))
-        c->ssl = (SSL *)(uintptr_t)ssl;
+        c->ssl = drop_const(ssl);
 }
 
 static CURLcode on_ssl_ctx(CURL *easy, void *ssl_ctx, void *arg)

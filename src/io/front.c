@@ -256,10 +256,9 @@ static struct MHD_Daemon *start_mhd(struct front *f)
     struct MHD_OptionItem tls[3] = {{MHD_OPTION_END, 0, NULL}};
     if (f->o.tls_cert_pem) {
         flags |= MHD_USE_TLS;
-        tls[0] = (struct MHD_OptionItem){MHD_OPTION_HTTPS_MEM_CERT, 0,
-                                         (void *)(uintptr_t)f->o.tls_cert_pem};
-        tls[1] = (struct MHD_OptionItem){MHD_OPTION_HTTPS_MEM_KEY, 0,
-                                         (void *)(uintptr_t)f->o.tls_key_pem};
+        tls[0] =
+            (struct MHD_OptionItem){MHD_OPTION_HTTPS_MEM_CERT, 0, drop_const(f->o.tls_cert_pem)};
+        tls[1] = (struct MHD_OptionItem){MHD_OPTION_HTTPS_MEM_KEY, 0, drop_const(f->o.tls_key_pem)};
         tls[2] = (struct MHD_OptionItem){MHD_OPTION_END, 0, NULL};
     }
     /* The library's timeout is a backstop for what our own phases may miss; never 0, for an edge
@@ -303,18 +302,21 @@ struct front *front_new(const struct front_options *o, char *msg, size_t msgsize
     return f;
 }
 
-static void free_list(struct list *l, bool reqs)
+static void free_reqs(struct list *l)
 {
     struct list *e;
     while ((e = list_pop(l))) {
-        if (reqs) {
-            struct front_req *fr = CONTAINER_OF(e, struct front_req, link);
-            buf_free(&fr->target);
-            free(fr);
-        } else {
-            free(CONTAINER_OF(e, struct front_conn, link));
-        }
+        struct front_req *fr = CONTAINER_OF(e, struct front_req, link);
+        buf_free(&fr->target);
+        free(fr);
     }
+}
+
+static void free_conns(struct list *l)
+{
+    struct list *e;
+    while ((e = list_pop(l)))
+        free(CONTAINER_OF(e, struct front_conn, link));
 }
 
 void front_free(struct front *f)
@@ -332,8 +334,8 @@ void front_free(struct front *f)
         MHD_stop_daemon(f->mhd);
     }
     timer_unset(&f->o.loop->timers, &f->timer);
-    free_list(&f->free_conns, false);
-    free_list(&f->free_reqs, true);
+    free_conns(&f->free_conns);
+    free_reqs(&f->free_reqs);
     free(f);
 }
 

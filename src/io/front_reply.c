@@ -44,7 +44,7 @@ static struct MHD_Response *make_response(struct front_req *fr, const struct fro
     if (r->stream && !r->no_body)
         return MHD_create_response_from_callback(length, 32 * 1024, pull, fr, NULL);
     /* The body lives in the owner until gone(), which comes after libmicrohttpd's last use. */
-    return MHD_create_response_from_buffer(r->body.n, (void *)(uintptr_t)r->body.p,
+    return MHD_create_response_from_buffer(r->body.n, drop_const(r->body.p),
                                            MHD_RESPMEM_PERSISTENT);
 }
 

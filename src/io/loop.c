@@ -72,10 +72,9 @@ void loop_del(struct loop *l, struct loop_fd *f)
     /* Fails when it was never added or is closed already; either way it is not watched now. */
     (void)epoll_ctl(l->epoll_fd, EPOLL_CTL_DEL, f->fd, NULL);
     f->fd = -1;
-    struct epoll_event *batch = (struct epoll_event *)(uintptr_t)l->batch;
     for (int i = 0; i < l->batch_n; i++)
-        if (batch[i].data.ptr == f)
-            batch[i].data.ptr = NULL;
+        if (l->batch[i].data.ptr == f)
+            l->batch[i].data.ptr = NULL;
 }
 
 /* Moves what was posted behind what waits already, oldest first. */

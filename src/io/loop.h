@@ -28,7 +28,8 @@ struct loop {
     struct loop_task *quiet;  /* private: taken over from tasks, in order, about to run */
     _Atomic uint64_t turns;   /* progress, for health checks */
     _Atomic uint64_t turn_ns; /* clock_ns of the last turn's start */
-    const void *batch; /* events of the poll under way, so that loop_del can strike them out */
+    /* Events of the poll under way, so that loop_del can strike them out. */
+    struct epoll_event *batch;
     int batch_n;
 };
 
