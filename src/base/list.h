@@ -47,7 +47,9 @@ static inline struct list *list_pop(struct list *head)
     struct list *l = head->next;
     if (l == head)
         return NULL;
-    list_unlink(l);
+    head->next = l->next;
+    l->next->prev = head;
+    list_init(l);
     return l;
 }
 

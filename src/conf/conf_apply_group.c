@@ -133,7 +133,7 @@ void conf_apply_groups(struct conf_loader *l, const struct conf_row *row, void *
     *FIELD(void *, base, row->offset) = array;
     *FIELD(size_t, base, row->count) = v->n;
     for (const struct cval *e = v->child; e; e = e->next, i++) {
-        assert(i < v->n);
+        assert(array && i < v->n);
         void *element = array + i * g->size;
         if (row->type == CT_LIST) {
             struct str at = arena_printf(&l->tmp, "%s[%zu]", path, i);

@@ -20,11 +20,14 @@ enum {
 };
 
 /* One profile of the configuration file being looked at. */
+enum { FIELD_MAX = 2048 };
+
 struct cli {
     struct cred_ctx *ctx;
     const struct conf_profile *p;
     const char *path; /* of the configuration file */
-    const char *name; /* of the tool's profile */
+    const char *name; /* of the tool's profile; may lie in `current` */
+    char current[FIELD_MAX];
     const struct cred_json *config, *profile;
     struct err_detail *why;
 };
@@ -37,7 +40,6 @@ static struct cred *fail(const struct cli *cli, const char *what, const char *cu
 }
 
 /* A member's text as a C string in a small fixed place; "" when missing, NULL when too long. */
-enum { FIELD_MAX = 2048 };
 static const char *field(const struct cli *cli, const char *name, char out[FIELD_MAX])
 {
     struct str s = cred_json_member(cli->profile, name);
@@ -218,21 +220,19 @@ static struct cred *by_mode(const struct cli *cli)
 /* profile = argument > environment > "current" > "default" */
 static struct cred *by_profile(struct cli *cli)
 {
-    char current[FIELD_MAX];
     struct str s = cred_json_member(cli->config, "current");
-    (void)snprintf(current, sizeof current, "%.*s",
-                   (int)(s.n < sizeof current ? s.n : sizeof current - 1), s.n ? s.p : "");
+    (void)snprintf(cli->current, sizeof cli->current, "%.*s",
+                   (int)(s.n < sizeof cli->current ? s.n : sizeof cli->current - 1),
+                   s.n ? s.p : "");
     const char *env = cred_env_var(cli->ctx->conf->cloud, "PROFILE");
     cli->name = cli->p->cli_profile[0] ? cli->p->cli_profile
                 : env[0]               ? env
-                : current[0]           ? current
+                : cli->current[0]      ? cli->current
                                        : "default";
     cli->profile = cred_json_get(cred_json_get(cli->config, "profiles"), cli->name);
     if (!cred_json_is_object(cli->profile))
         return fail(cli, "is not in the file", "");
-    struct cred *c = by_mode(cli);
-    cli->name = ""; /* it may lie in `current` */
-    return c;
+    return by_mode(cli);
 }
 
 static bool config_path(const struct cred_ctx *ctx, const struct conf_profile *p,

@@ -5,6 +5,8 @@
  * RESP_BAD, and its connection must not be used again. */
 #include "http/resp.h"
 
+#include <assert.h>
+
 enum state {
     ST_HEAD, /* the zero state */
     ST_COUNTED,
@@ -125,6 +127,7 @@ static enum resp_event take_head(struct resp *r, struct str *in)
 static struct str next_line(struct str *rest)
 {
     struct str line = str_cut(rest, '\n');
+    assert(line.p && line.n > 0);
     line.n--;
     return line;
 }

@@ -98,13 +98,15 @@ int listen_accept(const struct listen_sock *l, struct peer *peer, struct sockadd
 static void put_endpoint(const struct sockaddr_storage *sa, __be32 addr[4], __be16 *port)
 {
     if (sa->ss_family == AF_INET) {
-        const struct sockaddr_in *s4 = (const struct sockaddr_in *)sa;
-        memcpy(addr, &s4->sin_addr, 4);
-        *port = s4->sin_port;
+        struct sockaddr_in s4;
+        memcpy(&s4, sa, sizeof s4);
+        memcpy(addr, &s4.sin_addr, 4);
+        *port = s4.sin_port;
     } else {
-        const struct sockaddr_in6 *s6 = (const struct sockaddr_in6 *)sa;
-        memcpy(addr, &s6->sin6_addr, 16);
-        *port = s6->sin6_port;
+        struct sockaddr_in6 s6;
+        memcpy(&s6, sa, sizeof s6);
+        memcpy(addr, &s6.sin6_addr, 16);
+        *port = s6.sin6_port;
     }
 }
 

@@ -7,6 +7,7 @@
 #include "base/clock.h"
 #include "base/str.h"
 #include <arpa/inet.h>
+#include <assert.h>
 #include <netdb.h>
 #include <netinet/in.h>
 #include <pthread.h>
@@ -159,7 +160,9 @@ static void *work(void *arg)
             pthread_cond_wait(&r->work, &r->lock);
         if (r->stop)
             break;
-        struct entry *e = CONTAINER_OF(list_pop(&r->queue), struct entry, job);
+        struct list *l = list_pop(&r->queue);
+        assert(l);
+        struct entry *e = CONTAINER_OF(l, struct entry, job);
         r->nqueue--;
         e->state = RUNNING; /* keeps it from being evicted */
         char name[RESOLVE_NAME_MAX];

@@ -274,7 +274,7 @@ static enum err choose_host(struct route_work *w, struct uri_host *h)
 static enum err choose_upstream(struct route_work *w)
 {
     struct route *r = w->out;
-    struct uri_host h;
+    struct uri_host h = {.port = 0};
     enum err e = choose_host(w, &h);
     if (e)
         return e;

@@ -74,11 +74,10 @@ struct xfer {
     const struct gate_head *head;
     const struct gate_verdict *verdict;
     struct route route;
-    bool routed;
     struct spool body;
     struct digest *hash;
     char body_hex[DIGEST_HEX_LEN + 1];
-    bool hashing, body_done, streaming, stream_chunked, front_held;
+    bool routed, hashing, body_done, streaming, stream_chunked, front_held;
     struct buf window;    /* a streamed body between client and upstream */
     uint64_t window_base; /* offset of the window's first byte */
     uint64_t bytes_in, body_mark_ns;
@@ -90,10 +89,10 @@ struct xfer {
     /* the upstream's side */
     struct up_req up;
     bool has_up; /* an attempt is under way and not given up */
-    unsigned attempts;
-    struct buf out;    /* the serialised head */
-    struct cred *cred; /* of the attempt under way */
     bool client_gone, close_after;
+    unsigned attempts;
+    struct buf out;       /* the serialised head */
+    struct cred *cred;    /* of the attempt under way */
     uint64_t rejected_id; /* the credential the upstream refused; 0 for none */
     bool refreshed;       /* the extra try after a rejected credential was used */
     bool skewed;          /* … after a clock correction */
@@ -102,11 +101,10 @@ struct xfer {
     unsigned status;
     struct hdr hdrs[XFER_RESPONSE_HEADERS];
     size_t nhdrs;
-    bool no_body, held, eof, aborted, replied;
+    bool no_body, held, eof, aborted, replied, paused;
     int64_t length;   /* -1 when not known */
     struct buf queue; /* response body between upstream and client, or a body of our own */
     size_t queue_off;
-    bool paused;
     struct str retry_after, date;
     struct str retry_wait; /* Retry-After of our own 429; {NULL,0}: a second */
 

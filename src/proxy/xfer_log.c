@@ -18,7 +18,8 @@ static struct log_field number(const char *name, double v)
 
 static double ms(uint64_t ns)
 {
-    return (double)(ns / 1000) / 1000.0;
+    uint64_t us = ns / 1000; /* three decimals are enough */
+    return (double)us / 1000.0;
 }
 
 static void access_line(const struct xfer *x, const struct peer *pe, uint64_t took_ns)

@@ -6,6 +6,7 @@
 
 #include "base/list.h"
 #include "base/secret.h"
+#include <assert.h>
 #include <stdlib.h>
 
 struct slot {
@@ -109,7 +110,9 @@ static uint64_t keep(struct signkey_cache *c, const struct signkey_id *id,
         return 0;
     if (list_empty(&c->free))
         slot_clear(c, slot_of(c->used.prev));
-    struct slot *s = slot_of(list_pop(&c->free));
+    struct list *l = list_pop(&c->free);
+    assert(l);
+    struct slot *s = slot_of(l);
     s->secret_id = id->secret_id;
     s->serial = ++c->last_serial;
     memcpy(s->day, id->day.p, SIGNKEY_DAY_LEN);
