@@ -68,11 +68,14 @@ static bool takes_nothing(struct front_conn *c)
     return c->still >= 2;
 }
 
-void front_suspend(struct front_req *fr)
+bool front_suspend(struct front_req *fr)
 {
+    if (fr->c->gone)
+        return false;
     fr->suspended = true;
     fr->f->nsuspended++;
     MHD_suspend_connection(fr->c->mc);
+    return true;
 }
 
 static void resume(struct front_req *fr)

@@ -104,8 +104,9 @@ struct front {
 /* front.c */
 void front_phase_set(struct front_conn *c, enum front_phase p);
 void front_conn_giveup(struct front_conn *c);
-/* Takes the connection out of libmicrohttpd's hands; within its callbacks only. */
-void front_suspend(struct front_req *fr);
+/* Takes the connection out of libmicrohttpd's hands; within its callbacks only. false when it was
+ * given up meanwhile: the callback has to end it, for nothing would wake it any more. */
+NODISCARD bool front_suspend(struct front_req *fr);
 /* Gives a suspended one back: now, or together with others in a moment. */
 void front_wake(struct front_req *fr);
 

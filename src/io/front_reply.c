@@ -26,8 +26,7 @@ static ssize_t pull(void *cls, uint64_t pos, char *p, size_t n)
     if (got == FRONT_PULL_ABORT)
         return MHD_CONTENT_READER_END_WITH_ERROR;
     front_phase_set(fr->c, PHASE_NONE); /* it is not the client that is waited for */
-    front_suspend(fr);
-    return 0;
+    return front_suspend(fr) ? 0 : MHD_CONTENT_READER_END_WITH_ERROR;
 }
 
 static ssize_t no_bytes(void *cls, uint64_t pos, char *p, size_t n)

@@ -63,7 +63,7 @@ static void note_wait(struct front_req *fr)
  * it back, after a read in vain: more than half a dozen turns' worth of asking. A connection that
  * isn't suspended is asked again in each run, and makes libmicrohttpd say that it has work to do
  * (front_deadline knows better). So that is done for a moment only, while answers come fast. */
-static void wait(struct front_req *fr)
+static enum MHD_Result wait(struct front_req *fr)
 {
     struct front *f = fr->f;
     uint64_t now = clock_ns();
@@ -77,10 +77,10 @@ static void wait(struct front_req *fr)
         f->nheld += !fr->held;
         fr->held = true;
         fr->woken = false;
-        return;
+        return MHD_YES;
     }
     unhold(fr);
-    front_suspend(fr);
+    return front_suspend(fr) ? MHD_YES : MHD_NO;
 }
 
 static void req_free(struct front_req *fr)
@@ -136,15 +136,12 @@ static enum MHD_Result add_field(void *cls, enum MHD_ValueKind kind, const char 
     return hdrs_add(&fr->head.hdrs, str_n(name, nlen), trimmed) ? MHD_YES : MHD_NO;
 }
 
+/* Framing can't be trusted: libmicrohttpd must not look for a next request in what follows. It
+ * sleeps while we drain the descriptor. */
 static enum MHD_Result linger_suspended(struct front_req *fr)
 {
-    if (fr->c->gone)
-        return MHD_NO; /* the answer could not be sent: nothing would wake it any more */
-    /* Framing can't be trusted: libmicrohttpd must not look for a next request in what follows.
-     * It sleeps while we drain the descriptor. */
-    fr->c->own_reads = true;
-    front_suspend(fr);
-    return MHD_YES;
+    fr->c->own_reads = front_suspend(fr);
+    return fr->c->own_reads ? MHD_YES : MHD_NO;
 }
 
 static enum MHD_Result first_call(struct front_req *fr, struct MHD_Connection *mc, const char *url,
@@ -224,8 +221,7 @@ static enum MHD_Result body_call(struct front_req *fr, const char *data, size_t 
         /* Held back. libmicrohttpd offers the rest again after the resume. */
         fr->f->fed--;
         *size -= took;
-        front_suspend(fr);
-        return MHD_YES;
+        return front_suspend(fr) ? MHD_YES : MHD_NO;
     }
     *size = 0;
     return MHD_YES;
@@ -244,10 +240,8 @@ static enum MHD_Result final_call(struct front_req *fr)
             fr->f->o.ops->body_end(fr->user);
     }
     /* A held request is asked for in every run: whether anybody woke it is its own to know. */
-    if ((fr->held && !fr->woken) || !fr->f->o.ops->reply(fr->user, &r)) {
-        wait(fr);
-        return MHD_YES;
-    }
+    if ((fr->held && !fr->woken) || !fr->f->o.ops->reply(fr->user, &r))
+        return wait(fr);
     note_wait(fr);
     unhold(fr);
     return front_queue_reply(fr, &r);
