@@ -438,8 +438,3 @@ enum resp_event resp_eof(struct resp *r)
     }
     return bad(r, "the server closed the connection in the middle of the response");
 }
-
-bool resp_started(const struct resp *r)
-{
-    return r->any_byte;
-}

@@ -60,7 +60,4 @@ enum resp_event resp_feed(struct resp *r, struct str *in, struct str *data);
  * byte of a response had come, RESP_BAD when it was cut short. */
 enum resp_event resp_eof(struct resp *r);
 
-/* True once any byte was fed since the reset. */
-bool resp_started(const struct resp *r);
-
 #endif
