@@ -6,19 +6,8 @@
 # fills its row with "not run".
 set -u
 here=$(cd "$(dirname "$0")" && pwd)
-: "${SIGFERRY_SRC:=$(cd "$here/../.." && pwd)}"
-: "${SIGFERRY:=$SIGFERRY_SRC/build/sigferry}"
-export SIGFERRY SIGFERRY_SRC
-if [ -z "${PYTEST_PYTHON:-}" ]; then
-    for PYTEST_PYTHON in python3 /usr/bin/python3 ''; do
-        if [ -n "$PYTEST_PYTHON" ] && "$PYTEST_PYTHON" -c 'import pytest' 2>/dev/null; then break; fi
-    done
-fi
-if [ -z "$PYTEST_PYTHON" ]; then
-    echo "skipped: no python3 has pytest (Debian: apt-get install python3-pytest)"
-    exit 77
-fi
-[ -x "$SIGFERRY" ] || { echo "no binary at $SIGFERRY: build it, or set SIGFERRY"; exit 99; }
+# shellcheck source=tests/it/python.sh
+. "$here/../it/python.sh"
 
 # lacking CLIENT WHY: with SIGFERRY_COMPAT_ALL=1 a missing client is a failure.
 lacking() {
@@ -51,5 +40,4 @@ if ! perl -MLWP -MJSON::PP -e 1 2>/dev/null; then
     lacking "Perl's LWP" "not installed (Debian: apt-get install libwww-perl)"
 fi
 
-export PYTHONDONTWRITEBYTECODE=1
 "$PYTEST_PYTHON" -m pytest -q --tb=short -p no:cacheprovider "$here" "$@"

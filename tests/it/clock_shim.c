@@ -2,28 +2,19 @@
 /* A library for LD_PRELOAD that moves clocks by what a shared page says, in nanoseconds: [0] the
  * monotonic ones, [1] the wall clock. What sleeps in the kernel is not woken. [2] milliseconds that
  * a worker's thread hangs in each reading: a loop that stands still. */
+#include "shim_page.h"
+
 #include <dlfcn.h>
-#include <fcntl.h>
-#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
-static _Atomic long *page;
-
 __attribute__((constructor)) static void attach(void)
 {
-    const char *path = getenv("SHIM_PAGE");
-    int fd = path ? open(path, O_RDWR) : -1;
-    if (fd < 0)
-        return;
-    void *p = mmap(NULL, 64, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-    page = p == MAP_FAILED ? NULL : p;
-    close(fd);
+    page_attach(getenv("SHIM_PAGE"));
 }
 
 int clock_gettime(clockid_t id, struct timespec *ts)

@@ -2,17 +2,15 @@
 /* A library for LD_PRELOAD that counts the allocations of worker threads by who asked for them. A
  * shared page says: [0] not 0 to count; then how many [1] the program made, [2] libc for anybody
  * (but strdup, which counts for its caller), [3] other libraries. */
+#include "shim_page.h"
+
 #include <dlfcn.h>
-#include <fcntl.h>
 #include <link.h>
-#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/prctl.h>
-#include <unistd.h>
 
 extern void *__libc_malloc(size_t n);
 extern void *__libc_calloc(size_t n, size_t size);
@@ -22,7 +20,6 @@ struct range {
     uintptr_t from, to;
 };
 
-static _Atomic long *page;
 static struct range program, libc;
 
 static int find(struct dl_phdr_info *info, size_t size, void *arg)
@@ -42,15 +39,9 @@ static int find(struct dl_phdr_info *info, size_t size, void *arg)
 
 __attribute__((constructor)) static void attach(void)
 {
-    const char *path = getenv("SHIM_PAGE");
-    int fd = path ? open(path, O_RDWR) : -1;
     bool first = true;
-    if (fd < 0)
-        return;
-    dl_iterate_phdr(find, &first);
-    void *p = mmap(NULL, 64, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-    page = p == MAP_FAILED ? NULL : p;
-    close(fd);
+    dl_iterate_phdr(find, &first); /* before anything is counted */
+    page_attach(getenv("SHIM_PAGE"));
 }
 
 static bool within(struct range r, uintptr_t at)

@@ -2,27 +2,18 @@
 /* A library for LD_PRELOAD that counts, in a shared page: [0] connections that libmicrohttpd was
  * told to resume, [1] its runs with a resume before them: each of these walks all that are
  * suspended; [2] connections that were suspended. */
+#include "shim_page.h"
+
 #include <dlfcn.h>
-#include <fcntl.h>
 #include <microhttpd.h>
-#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdlib.h>
-#include <sys/mman.h>
-#include <unistd.h>
 
-static _Atomic long *page;
 static _Thread_local bool resumed;
 
 __attribute__((constructor)) static void attach(void)
 {
-    const char *path = getenv("SHIM_PAGE");
-    int fd = path ? open(path, O_RDWR) : -1;
-    if (fd < 0)
-        return;
-    void *p = mmap(NULL, 64, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-    page = p == MAP_FAILED ? NULL : p;
-    close(fd);
+    page_attach(getenv("SHIM_PAGE"));
 }
 
 void MHD_suspend_connection(struct MHD_Connection *connection)

@@ -2,32 +2,22 @@
 /* A library for LD_PRELOAD under which memory runs out. A shared page says: [0] every how-manieth
  * allocation fails, 0 for none; [1] allocations asked for since; [2] those that failed. Only
  * threads whose name begins with "worker" are concerned. */
+#include "shim_page.h"
+
 #include <dlfcn.h>
 #include <errno.h>
-#include <fcntl.h>
-#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/prctl.h>
-#include <unistd.h>
 
 extern void *__libc_malloc(size_t n);
 extern void *__libc_calloc(size_t n, size_t size);
 extern void *__libc_realloc(void *p, size_t n);
 
-static _Atomic long *page;
-
 __attribute__((constructor)) static void attach(void)
 {
-    const char *path = getenv("SHIM_PAGE");
-    int fd = path ? open(path, O_RDWR) : -1;
-    if (fd < 0)
-        return;
-    void *p = mmap(NULL, 64, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-    page = p == MAP_FAILED ? NULL : p;
-    close(fd);
+    page_attach(getenv("SHIM_PAGE"));
 }
 
 static bool fails(void)

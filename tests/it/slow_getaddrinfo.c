@@ -5,28 +5,19 @@
  *   [2] look-ups begun   [3] look-ups under way   [4] the most there were under way at once
  *   [5] last byte of the address 127.0.0.x that is the answer, 1 when 0
  *   [6] look-ups by the thread of a worker, which must never make one */
+#include "shim_page.h"
+
 #include <dlfcn.h>
-#include <fcntl.h>
 #include <netdb.h>
-#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <time.h>
-#include <unistd.h>
-
-static _Atomic long *page;
 
 __attribute__((constructor)) static void attach(void)
 {
-    const char *own = getenv("DNS_SHIM_PAGE"), *path = own ? own : getenv("SHIM_PAGE");
-    int fd = path ? open(path, O_RDWR) : -1;
-    if (fd < 0)
-        return;
-    void *p = mmap(NULL, 64, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-    page = p == MAP_FAILED ? NULL : p;
-    close(fd);
+    const char *own = getenv("DNS_SHIM_PAGE");
+    page_attach(own ? own : getenv("SHIM_PAGE"));
 }
 
 int getaddrinfo(const char *name, const char *service, const struct addrinfo *hints,

@@ -18,6 +18,7 @@ import pytest
 from checks import assert_ok
 from client import until
 from daemon import seconds
+from relay import Relay
 
 BROWSER = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 pytestmark = pytest.mark.skipif(not BROWSER, reason="no Chromium (Debian: apt-get install chromium)")
@@ -170,23 +171,14 @@ class Site:
         self.server.server_close()
 
 
-class Switch:
+class Switch(Relay):
     """The rebound name's address: shows the page once, and from then on is the daemon, byte for byte."""
 
     def __init__(self, port, to, page):
         self.to, self.page, self.shown = to, page.encode(), False
-        self.listener = socket.create_server(("127.0.0.2", port))
-        threading.Thread(target=self.serve, daemon=True).start()
+        super().__init__(("127.0.0.2", port))
 
-    def serve(self):
-        while True:
-            try:
-                s, _ = self.listener.accept()
-            except OSError:
-                return
-            threading.Thread(target=self.one, args=(s,), daemon=True).start()
-
-    def one(self, s):
+    def serve(self, s):
         data = s.recv(65536)
         if not data:
             s.close()
@@ -198,21 +190,7 @@ class Switch:
         else:
             far = socket.create_connection(self.to)
             far.sendall(data)
-            threading.Thread(target=self.pump, args=(s, far), daemon=True).start()
-            self.pump(far, s)
-
-    @staticmethod
-    def pump(a, b):
-        try:
-            while data := a.recv(65536):
-                b.sendall(data)
-        except OSError:
-            pass
-        for x in (a, b):
-            try:
-                x.shutdown(socket.SHUT_RDWR)
-            except OSError:
-                pass
+            self.join(s, far)
 
 
 @pytest.fixture
@@ -295,7 +273,7 @@ def test_a_rebound_name(daemon, upstream, browse, site):
         browse("http://rebound.test:%d/" % d.port)
         assert site.done.wait(seconds(60)) and switch.shown
     finally:
-        switch.listener.close()
+        switch.close()
     assert len(site.result) == 6
     for name, answer in site.result.items():
         assert answer.startswith("403 ") and "HostNotAllowed" in answer, (name, answer)

@@ -4,34 +4,24 @@ version, at which address."""
 
 import socket
 import ssl
-import threading
 
 import pytest
 
 from checks import ECHO, assert_error, assert_ok
 from daemon import command
+from relay import Relay
 
 HOST = "ecs.ap-southeast-2.volcengineapi.com"
 REGION = ("X-Sigferry-Region", "ap-southeast-2")
 ONCE = ("X-Sigferry-Auto-Retry", "false")
 
 
-class Tunnel:
+class Tunnel(Relay):
     """An HTTP proxy that knows CONNECT and leads every tunnel to one port; refuse: status instead."""
 
     def __init__(self, port, refuse=None):
         self.target, self.refuse, self.heads = port, refuse, []
-        self.listener = socket.create_server(("127.0.0.1", 0))
-        self.port = self.listener.getsockname()[1]
-        threading.Thread(target=self.accept, daemon=True).start()
-
-    def accept(self):
-        while True:
-            try:
-                sock, _ = self.listener.accept()
-            except OSError:
-                return
-            threading.Thread(target=self.serve, args=(sock,), daemon=True).start()
+        super().__init__(("127.0.0.1", 0))
 
     def serve(self, sock):
         head = b""
@@ -47,21 +37,7 @@ class Tunnel:
             return
         far = socket.create_connection(("127.0.0.1", self.target))
         sock.sendall(b"HTTP/1.1 200 Connection established\r\nX-Proxy: canary\r\n\r\n")
-        threading.Thread(target=self.pump, args=(far, sock), daemon=True).start()
-        self.pump(sock, far)
-
-    @staticmethod
-    def pump(a, b):
-        try:
-            while data := a.recv(65536):
-                b.sendall(data)
-        except OSError:
-            pass
-        for s in (a, b):
-            try:
-                s.shutdown(socket.SHUT_RDWR)
-            except OSError:
-                pass
+        self.join(sock, far)
 
     @property
     def url(self):
@@ -79,7 +55,7 @@ def tunnel(upstream):
 
     yield start
     for t in made:
-        t.listener.close()
+        t.close()
 
 
 def test_through_a_configured_proxy(daemon, upstream, tunnel):
