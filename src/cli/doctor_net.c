@@ -172,16 +172,7 @@ static uint64_t at_most(uint64_t ns)
 static void check_answer(struct doctor *d, const char *host)
 {
     const struct conf *c = d->conf;
-    const struct fetch_net net = {.http_proxy = c->proxy.http_proxy,
-                                  .https_proxy = c->proxy.https_proxy,
-                                  .no_proxy = c->proxy.no_proxy,
-                                  .connect_to = c->connect_to.v,
-                                  .nconnect_to = c->connect_to.n,
-                                  .insecure = !c->tls.verify_ssl,
-                                  .ca_file = c->tls.ca_file,
-                                  .cert_file = c->tls.cert_file,
-                                  .key_file = c->tls.key_file,
-                                  .min_version = c->tls.min_version};
+    const struct fetch_net net = conf_net(c);
     char url[ENDPOINT_HOST_MAX + 16];
     bool tls = strcmp(c->endpoint.scheme, "http") != 0;
     (void)snprintf(url, sizeof url, "%s://%s/", c->endpoint.scheme, host);

@@ -2,6 +2,8 @@
 /* Life and death of a configuration, look-ups in it, and what a reload can't change. Any thread
  * may take and drop references. */
 #include "conf/conf_int.h"
+
+#include "io/fetch.h"
 #include <stdlib.h>
 
 #define FIELD(type, base, offset) ((type *)(void *)((char *)(base) + (offset)))
@@ -108,4 +110,20 @@ void conf_restart_needed(const struct conf *before, const struct conf *after, st
                                  : (row->flags & CF_RESTART) && row_differs(row, before, after))
             buf_printf(out, "%s\n", row->name);
     }
+}
+
+struct fetch_net conf_net(const struct conf *c)
+{
+    return (struct fetch_net){
+        .http_proxy = c->proxy.http_proxy,
+        .https_proxy = c->proxy.https_proxy,
+        .no_proxy = c->proxy.no_proxy,
+        .connect_to = c->connect_to.v,
+        .nconnect_to = c->connect_to.n,
+        .insecure = !c->tls.verify_ssl,
+        .ca_file = c->tls.ca_file,
+        .cert_file = c->tls.cert_file,
+        .key_file = c->tls.key_file,
+        .min_version = c->tls.min_version,
+    };
 }

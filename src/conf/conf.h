@@ -14,6 +14,8 @@
 #include <stdatomic.h>
 #include <stdio.h>
 
+struct fetch_net;
+
 struct conf_strs {
     const char **v;
     size_t n;
@@ -190,6 +192,9 @@ const char *conf_where(const struct conf *c, const char *key, char *out, size_t 
 /* Look-ups by name; NULL when there is none. */
 const struct conf_profile *conf_profile_find(const struct conf *c, struct str name);
 const struct conf_policy *conf_policy_find(const struct conf *c, struct str name);
+
+/* How the network is reached, for fetch_run (io/fetch.h); borrows from c. */
+struct fetch_net conf_net(const struct conf *c);
 
 /* Keys whose change needs a restart and that differ between the two, one a line, appended. */
 void conf_restart_needed(const struct conf *before, const struct conf *after, struct buf *out);

@@ -50,21 +50,12 @@ static struct cred *fetch(struct cred_ctx *ctx, const struct conf_profile *p,
                           struct err_detail *why)
 {
     char trn[CRED_TRN_MAX];
-    if (!cred_sts_role_trn(p, trn, why))
+    struct cred_role role;
+    if (!cred_sts_role(p, "assume_role", trn, &role, why))
         return NULL;
     struct cred *base = source(ctx, p, why);
     if (!base)
         return NULL;
-    struct cred_role role = {
-        .provider = "assume_role",
-        .role_trn = trn,
-        .session_name = p->role_session_name,
-        .policy = p->policy,
-        .endpoint = p->sts_endpoint,
-        .scheme = p->sts_scheme,
-        .region = p->sts_region,
-        .duration_s = p->duration_seconds,
-    };
     struct cred *c = cred_sts_assume_role(ctx, &role, base, why);
     cred_unref(base);
     return c;

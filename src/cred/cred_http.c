@@ -13,22 +13,6 @@ static const uint64_t connect_max_ns = 10 * NS_PER_SEC, read_max_ns = 30 * NS_PE
 /* Between two tries; the official SDKs' interval. */
 static const uint64_t retry_pause_ns = NS_PER_SEC;
 
-static struct fetch_net net_of(const struct conf *c)
-{
-    return (struct fetch_net){
-        .http_proxy = c->proxy.http_proxy,
-        .https_proxy = c->proxy.https_proxy,
-        .no_proxy = c->proxy.no_proxy,
-        .connect_to = c->connect_to.v,
-        .nconnect_to = c->connect_to.n,
-        .insecure = !c->tls.verify_ssl,
-        .ca_file = c->tls.ca_file,
-        .cert_file = c->tls.cert_file,
-        .key_file = c->tls.key_file,
-        .min_version = c->tls.min_version,
-    };
-}
-
 /* Waits; false at once when cancelled. */
 static bool pause_for(const struct cred_ctx *ctx, uint64_t ns)
 {
@@ -59,7 +43,7 @@ static bool worth_another(enum err e, int status)
 bool cred_http(struct cred_ctx *ctx, const struct cred_call *q, struct fetch_response *r,
                struct err_detail *why)
 {
-    struct fetch_net net = net_of(ctx->conf);
+    struct fetch_net net = conf_net(ctx->conf);
     struct fetch_request f = {
         .method = q->method,
         .url = q->url,

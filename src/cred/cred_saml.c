@@ -9,6 +9,7 @@ static struct cred *fetch(struct cred_ctx *ctx, const struct conf_profile *p,
                           struct err_detail *why)
 {
     char trn[CRED_TRN_MAX];
+    struct cred_role role;
     struct buf text;
     struct cred *c = NULL;
     enum cred_read_rule rule =
@@ -18,18 +19,8 @@ static struct cred *fetch(struct cred_ctx *ctx, const struct conf_profile *p,
                 p->saml_provider_trn[0] ? "saml_response_file" : "saml_provider_trn");
         return NULL;
     }
-    if (!cred_sts_role_trn(p, trn, why))
+    if (!cred_sts_role(p, "assume_role_saml", trn, &role, why))
         return NULL;
-    struct cred_role role = {
-        .provider = "assume_role_saml",
-        .role_trn = trn,
-        .session_name = p->role_session_name,
-        .policy = p->policy,
-        .endpoint = p->sts_endpoint,
-        .scheme = p->sts_scheme,
-        .region = p->sts_region,
-        .duration_s = p->duration_seconds,
-    };
     buf_init(&text, RESPONSE_MAX);
     if (cred_read_file(p->saml_response_file, rule, ctx->watch, &text, why)) {
         struct str response = buf_str(&text);

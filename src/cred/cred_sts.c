@@ -50,6 +50,22 @@ bool cred_sts_role_trn(const struct conf_profile *p, char trn[CRED_TRN_MAX], str
     return n >= 0 && n < CRED_TRN_MAX;
 }
 
+bool cred_sts_role(const struct conf_profile *p, const char *provider, char trn[CRED_TRN_MAX],
+                   struct cred_role *role, struct err_detail *why)
+{
+    *role = (struct cred_role){
+        .provider = provider,
+        .role_trn = trn,
+        .session_name = p->role_session_name,
+        .policy = p->policy,
+        .endpoint = p->sts_endpoint,
+        .scheme = p->sts_scheme,
+        .region = p->sts_region,
+        .duration_s = p->duration_seconds,
+    };
+    return cred_sts_role_trn(p, trn, why);
+}
+
 static void pair(struct buf *b, const char *name, struct str value)
 {
     if (b->n)

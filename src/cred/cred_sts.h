@@ -20,6 +20,12 @@ enum { CRED_TRN_MAX = 512 };
 NODISCARD bool cred_sts_role_trn(const struct conf_profile *p, char trn[CRED_TRN_MAX],
                                  struct err_detail *why);
 
+/* The role that p's keys name, labelled with the provider; its name is written to trn, which has to
+ * stay. false as cred_sts_role_trn. */
+NODISCARD bool cred_sts_role(const struct conf_profile *p, const char *provider,
+                             char trn[CRED_TRN_MAX], struct cred_role *role,
+                             struct err_detail *why);
+
 /* AssumeRole: a GET signed with base. */
 NODISCARD struct cred *cred_sts_assume_role(struct cred_ctx *ctx, const struct cred_role *role,
                                             const struct cred *base, struct err_detail *why);

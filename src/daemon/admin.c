@@ -325,14 +325,6 @@ static bool on_reply(void *user, struct front_reply *out)
     return true;
 }
 
-static long on_pull(void *user, char *p, size_t n)
-{
-    (void)user; /* answers are whole, nothing streams */
-    (void)p;
-    (void)n;
-    return FRONT_PULL_ABORT;
-}
-
 static void on_gone(void *user, bool completed)
 {
     (void)completed; /* who asked to quit need not wait for the answer */
@@ -352,7 +344,6 @@ const struct front_ops admin_front_ops = {
     .body = on_body,
     .body_end = on_body_end,
     .reply = on_reply,
-    .pull = on_pull,
     .gone = on_gone,
 };
 

@@ -48,7 +48,7 @@ struct front_ops {
      * Also asked while a body is still coming (an upstream that answers early). */
     bool (*reply)(void *user, struct front_reply *r);
     /* The next body bytes: up to n into p; returns a count > 0 or FRONT_PULL_… (AGAIN: front_resume
-     * follows). */
+     * follows). May be NULL where no answer has `stream`. */
     long (*pull)(void *user, char *p, size_t n);
     /* Over. client_alive: the answer went out whole. */
     void (*gone)(void *user, bool completed);
