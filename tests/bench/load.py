@@ -88,6 +88,14 @@ class Held:
                 read_answer(s)
         print("answered", flush=True)
 
+    def answers_together(self):
+        """A request on every connection, all of them before any answer is read."""
+        for s in self.socks.values():
+            s.sendall(self.request)
+        for s in self.socks.values():
+            read_answer(s)
+        print("answered", flush=True)
+
     def subscribe(self):
         for s in self.socks.values():
             s.sendall(self.request)
@@ -144,6 +152,8 @@ def main():
         command, *args = line.split()
         if command == "answers":
             held.one_answer_each()
+        elif command == "together":
+            held.answers_together()
         elif command == "subscribe":
             held.subscribe()
         elif command == "send":

@@ -102,7 +102,7 @@ class Run:
         for server in proxies:
             sc.warm(server, spec, self.o.warm, cpus)
         self.rounds(name, sc.ONE_CPU, proxies, lambda s: sc.http_run(
-            self.bench, s, spec, self.o.seconds, cpus))
+            self.bench, s, spec, self.o.seconds, cpus, pool=sc.QUEUE_POOL))
         self.retire(proxies)
 
     def calls(self):

@@ -43,8 +43,24 @@ def warm(server, spec, seconds, cpus, hosts=()):
              hosts=hosts)
 
 
-def http_run(bench, server, spec, seconds, cpus, hosts=()):
-    """One run of wrk against one proxy."""
+def fill(server, n, cpus, host=None):
+    """As many idle upstream connections as there will be clients. A run of wrk ends in the middle of
+    requests, and a proxy closes the upstream connection of a request that is broken off: without
+    this, the next run would begin with handshakes, each as dear as dozens of requests."""
+    held = load.Holder(server.port, n, "/slow", cpus, host)
+    held.ask("together", "answered")
+    held.stop()
+    settle(server, 0.05)  # some are still being opened: others answered in their stead
+
+
+def http_run(bench, server, spec, seconds, cpus, hosts=(), pool=servers.POOL):
+    """One run of wrk against one proxy, with the upstream connections it needs made before."""
+    for host in hosts or (None,):
+        fill(server, min(spec[0] if len(hosts) < 2 else 1, pool), cpus, host)
+    return wrk_run(bench, server, spec, seconds, cpus, hosts)
+
+
+def wrk_run(bench, server, spec, seconds, cpus, hosts=()):
     connections, method, path, body = spec
     pids = server.pids()
     cpu = proc.cpu_ns(pids)
@@ -63,6 +79,7 @@ def calls_run(bench, server, spec, seconds, cpus):
     """System calls per request, as strace counts them."""
     out = os.path.join(bench.dir, "strace.out")
     pid = server.pids()[0]
+    fill(server, spec[0], cpus)
     tracer = subprocess.Popen(["strace", "-f", "-c", "-o", out, "-p", str(pid)],
                               stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
@@ -70,7 +87,7 @@ def calls_run(bench, server, spec, seconds, cpus):
             if tracer.poll() is not None:
                 raise SystemExit("strace can't attach to %s" % server.name)
             time.sleep(0.02)
-        got = http_run(bench, server, spec, seconds, cpus)
+        got = wrk_run(bench, server, spec, seconds, cpus)
     finally:
         tracer.send_signal(signal.SIGINT)
         tracer.wait(30)
@@ -82,13 +99,13 @@ def calls_run(bench, server, spec, seconds, cpus):
     return {"calls": sum(calls.values()), "which": ", ".join("%s %.1f" % c for c in often)}
 
 
-def settle(server):
+def settle(server, step=0.2):
     """Waits until the proxy has taken all that was offered: until it uses no CPU any more. The
     worker's own second timers are less than a millisecond."""
     before = -10 ** 9
     while (now := proc.cpu_ns(server.pids())) - before > 500000:
         before = now
-        time.sleep(0.2)
+        time.sleep(step)
 
 
 def idle_run(server, n, cpus):
