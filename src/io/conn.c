@@ -90,6 +90,7 @@ struct conn_ctx *conn_ctx_new(struct loop *loop, const struct conn_tls *tls, str
     x->refs = 1;
     x->loop = loop;
     x->dead = dead;
+    list_init(&x->sessions);
     x->verify = tls->verify;
     x->min_tls13 = tls->min_tls13;
     x->ca_file = strdup(tls->ca_file);
@@ -97,9 +98,7 @@ struct conn_ctx *conn_ctx_new(struct loop *loop, const struct conn_tls *tls, str
     x->key_file = strdup(tls->key_file);
     note_files(tls, x->files); /* before they are read: a change in between is seen as one */
     x->store = load_store(tls->ca_file, msg, msgsize);
-    x->share = curl_share_init();
-    if (x->store && x->share && x->ca_file && x->cert_file && x->key_file &&
-        curl_share_setopt(x->share, CURLSHOPT_SHARE, CURL_LOCK_DATA_SSL_SESSION) == CURLSHE_OK)
+    if (x->store && x->ca_file && x->cert_file && x->key_file)
         return x;
     if (x->store)
         snprintf(msg, msgsize, "out of memory");
@@ -111,8 +110,7 @@ void conn_ctx_unref(struct conn_ctx *x)
 {
     if (!x || --x->refs)
         return;
-    if (x->share && curl_share_cleanup(x->share) != CURLSHE_OK)
-        log_msg(LOG_ERROR, "libcurl: a TLS session share was freed while in use");
+    conn_sessions_free(x);
     X509_STORE_free(x->store);
     free(x->ca_file);
     free(x->cert_file);

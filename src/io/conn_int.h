@@ -19,7 +19,8 @@ enum { CONN_FILES = 4 };
 
 struct conn_ctx {
     struct loop *loop;
-    CURLSH *share;     /* TLS sessions, for resumption */
+    struct list sessions; /* conn_session.c */
+    unsigned nsessions;
     X509_STORE *store; /* read once: parsing a CA bundle takes milliseconds */
     struct list *dead; /* closed conns, to be freed by conn_reap */
     unsigned refs;
@@ -45,7 +46,9 @@ struct conn {
     struct curl_slist *resolve, *connect_to;
     struct conn_sock socks[CONN_SOCKS];
     struct timer timer;
-    struct loop_fd io;                          /* once connected */
+    struct loop_fd io; /* once connected */
+    unsigned port;
+    char host[RESOLVE_NAME_MAX];                /* whom the TLS session is with */
     SSL *ssl;                                   /* libcurl's, once the handshake is done */
     enum { VIA_CURL, VIA_SSL, VIA_SOCKET } via; /* how bytes go, once connected */
     struct list link;                           /* in *ctx->dead */
@@ -57,5 +60,12 @@ struct conn {
 
 /* The place of a struct conn in an SSL_CTX; set by conn_global_init. */
 extern int conn_ssl_index;
+
+/* conn_session.c: has the tickets of c's handshake kept; uses one for the handshake that begins. */
+void conn_session_keep(struct conn *c, SSL_CTX *s);
+void conn_session_use(struct conn *c, SSL *ssl);
+/* A handshake failed: the next one is a whole one. */
+void conn_session_forget(struct conn *c);
+void conn_sessions_free(struct conn_ctx *x);
 
 #endif

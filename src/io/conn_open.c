@@ -20,9 +20,13 @@
 static void on_ssl_info(const SSL *ssl, int where, int ret)
 {
     (void)ret;
+    SSL *s = drop_const(ssl);
     struct conn *c = SSL_CTX_get_ex_data(SSL_get_SSL_CTX(ssl), conn_ssl_index);
+    /* The start is the one moment between libcurl's making of the SSL and the first bytes. */
+    if (c && (where & SSL_CB_HANDSHAKE_START) && !c->ssl)
+        conn_session_use(c, s);
     if (c && (where & SSL_CB_HANDSHAKE_DONE))
-        c->ssl = drop_const(ssl);
+        c->ssl = s;
 }
 
 static CURLcode on_ssl_ctx(CURL *easy, void *ssl_ctx, void *arg)
@@ -42,8 +46,10 @@ static CURLcode on_ssl_ctx(CURL *easy, void *ssl_ctx, void *arg)
     SSL_CTX_clear_options(s, SSL_OP_IGNORE_UNEXPECTED_EOF);
 #endif
     SSL_CTX_set1_cert_store(s, c->ctx->store);
-    if (SSL_CTX_set_ex_data(s, conn_ssl_index, c) == 1)
+    if (SSL_CTX_set_ex_data(s, conn_ssl_index, c) == 1) {
         SSL_CTX_set_info_callback(s, on_ssl_info);
+        conn_session_keep(c, s);
+    }
     return CURLE_OK;
 }
 
@@ -196,6 +202,8 @@ static void choose_path(struct conn *c, curl_socket_t fd)
 static void finish(struct conn *c, CURLcode rc)
 {
     enum err e = map_result(c, rc);
+    if (e != ERR_OK && c->tls)
+        conn_session_forget(c);
     curl_socket_t fd = CURL_SOCKET_BAD;
     timer_unset(&c->ctx->loop->timers, &c->timer);
     if (e == ERR_OK) {
@@ -306,7 +314,7 @@ static CURLcode set_options(struct conn *c, const struct conn_target *t)
     SET(CURLOPT_ERRORBUFFER, c->why);
     SET(CURLOPT_OPENSOCKETFUNCTION, on_open_socket);
     SET(CURLOPT_OPENSOCKETDATA, c);
-    SET(CURLOPT_SHARE, x->share);
+    SET(CURLOPT_SSL_SESSIONID_CACHE, 0L); /* conn_session.c has one */
     if (c->resolve)
         SET(CURLOPT_RESOLVE, c->resolve);
     if (c->connect_to)
@@ -346,6 +354,8 @@ struct conn *conn_open(struct conn_ctx *ctx, const struct conn_target *t,
     c->ops = ops;
     c->user = user;
     c->tls = t->tls;
+    c->port = t->port;
+    snprintf(c->host, sizeof c->host, "%s", t->host);
     c->https_proxy = strncasecmp(t->proxy, "https:", 6) == 0;
     c->private_ok = t->private_ok || t->proxy[0];
     c->io = (struct loop_fd){.fd = -1, .ready = io_ready};

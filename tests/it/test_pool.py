@@ -6,6 +6,7 @@ import functools
 import hashlib
 import os
 import signal
+import ssl
 import threading
 import time
 
@@ -387,6 +388,33 @@ def test_a_host_beyond_num_pools_is_served_unkept(daemon, upstream):
     for c in busy:
         assert_ok(c.response())
         c.close()
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+def test_a_new_connection_resumes_the_tls_session_of_an_older_one(daemon, upstream, make_upstream, version):
+    upstream.tls.minimum_version = upstream.tls.maximum_version = version
+    upstream.max_requests = 1
+    d = daemon(workers=1)
+    for _ in range(3):
+        assert_ok(d.request())
+    upstream.tls = make_upstream().tls  # as after a restart: it knows nothing of the session
+    assert_ok(d.request())
+    assert_ok(d.request())
+    assert upstream.resumed == [False, True, True, False, True]
+
+
+def test_a_session_ends_with_the_settings_it_was_made_under(daemon, upstream, certs):
+    """A session is resumed without a look at the certificate: not when other authorities count."""
+    upstream.max_requests = 1
+    d = daemon(workers=1)
+    assert_ok(d.request())
+    assert_ok(d.request())
+    mark = d.mark()
+    d.write(daemons.merge(d.settings, {"tls": {"ca_file": str(certs.pair("stranger")[0])}}))
+    d.signal(signal.SIGHUP)
+    d.wait_log("configuration is reloaded", after=mark)
+    assert_error(d.request(), 502, "UpstreamTlsFailed")
+    assert upstream.resumed == [False, True]
 
 
 def test_a_reload_with_another_pool_forgets_idle_connections_and_finishes_busy_ones(daemon, upstream):

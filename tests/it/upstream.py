@@ -250,6 +250,7 @@ class Upstream:
         self.sockets, self.events = set(), []
         self.requests, self.handlers, self.faults, self.tls_failures = [], {}, [], []
         self.accepted = self.open = 0
+        self.resumed = []  # of each TLS connection: did it resume a session?
         self.max_requests = None
         self.counts, self.allow_bad_signature = {}, False
         self.listener = socket.create_server(("127.0.0.1", 0), backlog=256)
@@ -275,6 +276,7 @@ class Upstream:
         with self.changed:
             self.events, self.requests, self.handlers = [], [], {}
             self.faults, self.tls_failures, self.counts = [], [], {}
+            self.resumed = []
             self.accepted, self.max_requests, self.allow_bad_signature = 0, None, False
 
     def stop(self):
@@ -349,6 +351,7 @@ class Upstream:
                     return
                 with self.changed:
                     self.sockets.add(sock)
+                    self.resumed.append(sock.session_reused)
             connection = Connection(sock, number)
             served = 0
             while self.one_exchange(connection):
