@@ -89,7 +89,7 @@ static void req_free(struct front_req *fr)
     fr->f->nsuspended -= fr->suspended;
     list_unlink(&fr->waking);
     list_unlink(&fr->link);
-    list_push(&fr->f->free_reqs, &fr->link);
+    list_push_front(&fr->f->free_reqs, &fr->link);
 }
 
 /* libmicrohttpd 0.9.75 takes bare line feeds, folded lines, NULs, repeated blanks and fields

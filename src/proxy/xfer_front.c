@@ -395,6 +395,6 @@ void xfer_put(struct xfer *x)
         x->gen->users--;
     }
     x->gen = NULL;
-    list_push(&p->free, &x->link);
+    list_push_front(&p->free, &x->link);
     p->nfree++;
 }
