@@ -4,6 +4,7 @@ stream of events."""
 
 import os
 import re
+import resource
 import select
 import shutil
 import socket
@@ -25,6 +26,7 @@ def wrk(url, connections, seconds, cpus, method="GET", body=0, threads=1,
     p = subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=env, text=True,
                          preexec_fn=lambda: os.sched_setaffinity(0, cpus))
     before = after = 0
+    used = children_us()
     if count:
         time.sleep(0.3 * seconds)
         before = count()
@@ -34,8 +36,14 @@ def wrk(url, connections, seconds, cpus, method="GET", body=0, threads=1,
     line = re.search(r"^BENCH (.*)$", out, re.M)
     if not line:
         raise SystemExit("wrk failed:\n" + out)
-    return {"counted": after - before,
+    return {"counted": after - before, "cpu_us": children_us() - used,
             **{k: int(v) for k, v in (f.split("=") for f in line[1].split())}}
+
+
+def children_us():
+    """CPU time of the children that have ended."""
+    r = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return (r.ru_utime + r.ru_stime) * 1e6
 
 
 class Holder:

@@ -5,7 +5,7 @@ round, between neighbours in time, and their median is shown; so is the median o
 import statistics
 
 BASE = "nginx"
-COLUMNS = [("cpu", "CPU µs", "%.1f"), ("rps", "requests/s", "%.0f"), ("p50", "p50 µs", "%.0f"),
+COLUMNS = [("cpu", "CPU µs", "%.1f"), ("rest", "CPU µs of upstream and wrk", "%.1f"), ("rps", "requests/s", "%.0f"), ("p50", "p50 µs", "%.0f"),
            ("p99", "p99 µs", "%.0f"), ("connects", "new connections", "%.0f"),
            ("rss", "RSS KiB", "%.0f"), ("start", "KiB at start", "%.0f"),
            ("connected", "KiB a client", "%.2f"), ("after", "KiB a client after an answer", "%.2f"),

@@ -2,10 +2,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """Measures what a request costs: sigferry ($SIGFERRY, default build/sigferry) beside nginx and, when
 it is found, haproxy, in turn, against one TLS upstream (nginx),
-all on this machine. `make bench` runs all of it (about 25 minutes).
+all on this machine. `make bench` runs all of it.
 
-    run.py [--rounds N] [--seconds N] [--only REGEX] [--json FILE] [--svg FILE] [--quick]
-           [--small-heads] [--sigv4 NAME=PATH]...
+    run.py [--rounds N] [--seconds N] [--only REGEX | --aims] [--json FILE] [--svg FILE] [--doc FILE]
+           [--quick] [--small-heads] [--sigv4 NAME=PATH]...
+
+--aims: only what the table of aims needs. --doc: puts that table and all figures, those that --json
+holds from earlier runs among them, into docs/PERFORMANCE.md.
 
 --small-heads: sigferry a second time with limits.max_header = "8K", half of the default. --sigv4: a
 build of aws-sigv4-proxy, measured under this name.
@@ -15,6 +18,7 @@ measured one by one. --quick runs a little of everything in a few seconds: a tes
 not a measurement."""
 
 import argparse
+import hashlib
 import json
 import os
 import re
@@ -22,9 +26,11 @@ import resource
 import shutil
 import sys
 import tempfile
+import time
 
 sys.dont_write_bytecode = True
 
+import aims  # noqa: E402
 import report  # noqa: E402
 import scenarios as sc  # noqa: E402
 import servers  # noqa: E402
@@ -159,7 +165,7 @@ class Run:
                 server.pin(self.all_cpus)
             for server in proxies:
                 sc.warm(server, sc.HTTP[name], self.o.warm, self.all_cpus)
-            self.rounds(title, "two CPUs", proxies, lambda s, name=name: sc.http_run(
+            self.rounds(title, "two CPUs", proxies, lambda s, name=name: sc.workers_run(
                 self.bench, s, sc.HTTP[name], self.o.seconds, self.all_cpus))
             self.retire(proxies)
 
@@ -207,10 +213,14 @@ def parse():
     p.add_argument("--only", default="")
     p.add_argument("--json")
     p.add_argument("--svg")
+    p.add_argument("--doc")
+    p.add_argument("--aims", action="store_true")
     p.add_argument("--small-heads", action="store_true")
     p.add_argument("--sigv4", action="append", default=[], type=lambda v: v.split("=", 1))
     p.add_argument("--quick", action="store_true")
     o = p.parse_args()
+    if o.aims:
+        o.only = aims.WANTED
     o.warm, o.idle, o.events, o.parked = 1, servers.CLIENTS, 1000, (0, 1000, 5000)
     o.http, o.haproxy = list(sc.HTTP), shutil.which("haproxy") is not None
     if o.quick:
@@ -232,6 +242,16 @@ def versions(bench):
     return found
 
 
+def hash_us():
+    """What SHA-256 of 1 MiB takes, done by the same library."""
+    data, took = bytes(1 << 20), []
+    for _ in range(20):
+        began = time.thread_time()
+        hashlib.sha256(data).digest()
+        took.append(time.thread_time() - began)
+    return report.median(took) * 1e6
+
+
 def merge(path, results, found):
     """Results of scenarios that were measured before are replaced."""
     kept = []
@@ -239,7 +259,7 @@ def merge(path, results, found):
         with open(path, encoding="utf-8") as f:
             kept = json.load(f)["results"]
     new = {(r["scenario"], r["where"]) for r in results}
-    everything = {"versions": found,
+    everything = {"versions": found, "hash_us": hash_us(),
                   "results": [r for r in kept if (r["scenario"], r["where"]) not in new] + results}
     if path:
         with open(path, "w", encoding="utf-8") as f:
@@ -263,7 +283,10 @@ def main():
             data = run.save()
         finally:
             bench.stop()
+    print(aims.table(data))
     print(report.text(data))
+    if o.doc:
+        aims.into_document(o.doc, data, report.text(data))
     if o.svg:
         with open(o.svg, "w", encoding="utf-8") as f:
             f.write(report.svg(data))

@@ -43,20 +43,28 @@ def warm(server, spec, seconds, cpus, hosts=()):
              hosts=hosts)
 
 
-def fill(server, n, cpus, host=None):
+def fill(bench, server, n, cpus, host=None):
     """As many idle upstream connections as there will be clients. A run of wrk ends in the middle of
     requests, and a proxy closes the upstream connection of a request that is broken off: without
-    this, the next run would begin with handshakes, each as dear as dozens of requests."""
-    held = load.Holder(server.port, n, "/slow", cpus, host)
-    held.ask("together", "answered")
+    this, the next run would begin with handshakes, each as dear as dozens of requests. The answers
+    wait until all have asked; but while there are handshakes, early answers make connections free
+    for late requests: so it is done again until none is opened any more (or until it is plain that
+    this proxy keeps fewer)."""
+    held = load.Holder(server.port, n, "/slow" if n <= 256 else "/hold", cpus, host)
+    before, now = 0, bench.upstream_accepts()
+    for _ in range(20):
+        held.ask("together", "answered")
+        settle(server, 0.05)  # some are still being opened: others answered in their stead
+        before, now = now, bench.upstream_accepts()
+        if now - before == 1:  # the question itself
+            break
     held.stop()
-    settle(server, 0.05)  # some are still being opened: others answered in their stead
 
 
 def http_run(bench, server, spec, seconds, cpus, hosts=(), pool=servers.POOL):
     """One run of wrk against one proxy, with the upstream connections it needs made before."""
-    for host in hosts or (None,):
-        fill(server, min(spec[0] if len(hosts) < 2 else 1, pool), cpus, host)
+    if len(hosts) < 2:  # with many hosts each run begins with a few handshakes
+        fill(bench, server, min(spec[0], pool), cpus, *hosts)
     return wrk_run(bench, server, spec, seconds, cpus, hosts)
 
 
@@ -72,14 +80,14 @@ def wrk_run(bench, server, spec, seconds, cpus, hosts=()):
     if got["errors"] or got["timeouts"] or n == 0:
         raise SystemExit("%s, %s: %s" % (server.name, spec, got))
     return {"rps": n * 1e6 / got["duration_us"], "p50": got["p50_us"], "p99": got["p99_us"],
-            "cpu": cpu / 1000 / n, "rss": proc.rss_kib(pids), "connects": accepts}
+            "cpu": cpu / 1000 / n, "load": got["cpu_us"] / n, "rss": proc.rss_kib(pids), "connects": accepts}
 
 
 def calls_run(bench, server, spec, seconds, cpus):
     """System calls per request, as strace counts them."""
     out = os.path.join(bench.dir, "strace.out")
     pid = server.pids()[0]
-    fill(server, spec[0], cpus)
+    fill(bench, server, spec[0], cpus)
     tracer = subprocess.Popen(["strace", "-f", "-c", "-o", out, "-p", str(pid)],
                               stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
@@ -136,6 +144,16 @@ def events_run(server, n, seconds, cpus):
     if reads < n * seconds / 4:
         raise SystemExit("%s: %d events only" % (server.name, reads))
     return {"rps": reads / seconds, "cpu": cpu / 1000 / reads, "rss": rss, "client": rss / n}
+
+
+def workers_run(bench, server, spec, seconds, cpus):
+    """What the upstream and wrk use of the CPUs they share with the workers as well: two workers
+    can't do more than the CPUs have left."""
+    before = proc.cpu_ns(bench.upstream.pids())
+    got = http_run(bench, server, spec, seconds, cpus)
+    upstream = proc.cpu_ns(bench.upstream.pids()) - before
+    got["rest"] = upstream / 1000 / (got["rps"] * seconds) + got["load"]
+    return got
 
 
 def parked_run(bench, server, n, spec, seconds, cpus):

@@ -40,6 +40,7 @@ http {{
     location @ok {{ return 200 "ok"; }}
     # A refusal is delayed, and then turned into the file.
     location /slow {{ auth_basic slow; auth_basic_user_file {dir}/nobody; auth_delay 100ms; error_page 401 =200 /1k; }}
+    location /hold {{ auth_basic slow; auth_basic_user_file {dir}/nobody; auth_delay 3s; error_page 401 =200 /1k; }}
     # {event} bytes a second to each client.
     location /events {{ default_type text/event-stream; limit_rate {event}; try_files /events.txt =404; }}
   }}
