@@ -23,8 +23,11 @@ def bench(binary, *argv):
 
 @pytest.mark.skipif(bool(WRAPPER), reason="it starts the binary itself")
 def test_a_quick_run_measures_every_kind_of_load(tmp_path):
+    document = tmp_path / "doc.md"
+    document.write_text("A\n<!-- aims -->\nold\n<!-- /aims -->\nB\n"
+                        "<!-- figures -->\nold\n<!-- /figures -->\nC\n")
     p = bench(os.path.abspath(BINARY), "--json", str(tmp_path / "out.json"),
-              "--svg", str(tmp_path / "out.svg"))
+              "--svg", str(tmp_path / "out.svg"), "--doc", str(document))
     assert p.returncode == 0, p.stdout + p.stderr
     with open(tmp_path / "out.json", encoding="utf-8") as f:
         results = json.load(f)["results"]
@@ -37,6 +40,12 @@ def test_a_quick_run_measures_every_kind_of_load(tmp_path):
     assert found["20 parked requests, GET 1 KiB, c=1", "sigferry"]["rps"] > 0
     svg = (tmp_path / "out.svg").read_text(encoding="utf-8")
     assert svg.count("<rect") >= 2 and "sigferry" in svg
+    a, _, rest = document.read_text(encoding="utf-8").partition("<!-- aims -->\n")
+    table, _, rest = rest.partition("<!-- /aims -->\nB\n<!-- figures -->\n")
+    figures, _, end = rest.partition("<!-- /figures -->\n")
+    assert a == "A\n" and end == "C\n" and "old" not in table + figures
+    assert "| an idle client, KiB (pool 16 KiB) | ≤ 17 | " in table
+    assert "### GET 1 KiB, c=16 (one CPU, 1 rounds)" in figures
     assert "| sigferry | " in p.stdout and "CPU ÷ nginx" in p.stdout
 
 
