@@ -11,6 +11,8 @@ import subprocess
 import threading
 import time
 
+import pytest
+
 import leaks
 from client import Client
 
@@ -260,9 +262,17 @@ class Daemon:
         with open("/proc/%d/status" % self.pid, encoding="ascii") as f:
             return int(re.search(r"VmRSS:\s+(\d+)", f.read())[1]) * 1024
 
+    def proc(self, name):
+        """The path of what /proc has of it: closed to everybody but root, for it is not dumpable."""
+        path = "/proc/%d/%s" % (self.pid, name)
+        if os.geteuid() != 0 and not os.access(path, os.R_OK):
+            pytest.skip("only root may read " + path)
+        return path
+
     def descriptors(self):
         """What the open descriptors point at."""
         out = []
+        self.proc("fd")
         for fd in os.listdir("/proc/%d/fd" % self.pid):
             try:
                 out.append(os.readlink("/proc/%d/fd/%s" % (self.pid, fd)))

@@ -117,7 +117,7 @@ def test_no_secret_is_left_in_the_process(bare, upstream):
     secrets = daemons.TOKEN_KEY[1:]
     # Under a wrapper /proc shows the wrapper's own block.
     for name in ("cmdline",) if daemons.WRAPPER else ("environ", "cmdline"):
-        with open("/proc/%d/%s" % (d.pid, name), "rb") as f:
+        with open(d.proc(name), "rb") as f:
             text = f.read()
         for secret in secrets:
             assert secret.encode() not in text, name

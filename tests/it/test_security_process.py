@@ -120,7 +120,7 @@ def test_no_canary_anywhere(daemon, make_upstream, tmp_path, log_format):
     d.wait_log("reload", after=mark)
     until(lambda: "nonsense" in d.log or "stays" in d.log, what="the failed reload")
     for name in ("cmdline", "environ", "comm", "status"):
-        with open("/proc/%d/%s" % (d.pid, name), "rb") as f:
+        with open(d.proc(name), "rb") as f:
             assert_clean(f.read(), name)
     d.stop()
     assert answers and u.requests
