@@ -173,7 +173,8 @@ def test_few_descriptors(daemon, upstream):
         s.close()
     assert served >= 4 and served + shed + closed == 200 and shed >= 20, (served, shed, closed)
     assert d.alive()
-    assert gather([lambda: d.request().status for _ in range(8)]) == [200] * 8
+    wait_metric(d, "sigferry_client_connections", 0)
+    assert gather([lambda: d.request().status for _ in range(4)]) == [200] * 4
     quiet(d, 0.2, 5)
 
 
@@ -319,7 +320,8 @@ def test_a_queue_that_would_take_too_long(daemon, upstream):
 
 
 def test_who_leaves_gives_its_token_back(daemon, upstream):
-    d = daemon(rate_limits=({"match": "*:*", "rate": 2.0, "burst": 1.0, "wait": 10.0},))
+    d = daemon(rate_limits=({"match": "*:*", "rate": 1 / seconds(1), "burst": 1.0,
+                             "wait": seconds(30)},))
     assert_ok(d.request("GET", RATED))
     for _ in range(10):
         with d.client() as c:
@@ -328,7 +330,7 @@ def test_who_leaves_gives_its_token_back(daemon, upstream):
         wait_metric(d, "sigferry_inflight_requests", 0)
     r, took = timed(d.request, "GET", RATED)
     assert_ok(r)
-    assert took < seconds(0.7) and len(upstream.requests) == 2
+    assert took < seconds(3) and len(upstream.requests) == 2  # 10 without the tokens
 
 
 # -- a stop ------------------------------------------------------------------------------------

@@ -110,7 +110,7 @@ def test_large_bodies_are_hashed_as_they_come(sandbox):
     with connect(d) as c:
         r = c.request("PUT", TARGET, signed("PUT", body=body), body, host=HOST)
         assert r.status == 200 and r.result["BodyLen"] == len(body)
-    assert d.rss() < 64 << 20
+    assert daemons.instrumented() or d.rss() < 64 << 20
     with connect(d) as c:
         c.begin("PUT", TARGET, [("Content-Length", str(65 << 20))], host=HOST)
         assert c.response().status == 413

@@ -20,7 +20,7 @@ from load import Load
 INHERIT = """import os, sys
 os.dup2(int(sys.argv[1]), 3)
 os.environ["LISTEN_PID"] = str(os.getpid())
-os.execv(sys.argv[2], sys.argv[2:])"""
+os.execvp(sys.argv[2], sys.argv[2:])"""
 
 
 @pytest.fixture
