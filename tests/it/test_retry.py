@@ -16,7 +16,7 @@ from faults import ONCE, SERVICE, gather, metric, metrics
 from upstream import error_body
 
 CODES = ("X-Sigferry-Retry-Error-Codes", "Throttled, FlowLimitExceeded")
-SHORT_READ = ("X-Sigferry-Read-Timeout", "0.15")
+SHORT_READ = ("X-Sigferry-Read-Timeout", "%g" % seconds(0.15))
 
 
 def flaky(fail, good_after):
