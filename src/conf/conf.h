@@ -36,7 +36,7 @@ struct conf_listener {
     struct conf_ints allowed_uids, allowed_gids;
 };
 
-/* A profile: its provider and that provider's settings (credentials.md), unset ones "". */
+/* A profile: its provider and that provider's settings (docs/CREDENTIALS.md), unset ones "". */
 struct conf_profile {
     const char *name, *provider;
     const char *access_key;

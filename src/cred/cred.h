@@ -41,7 +41,7 @@ void cred_store_free(struct cred_store *s);
 NODISCARD bool cred_store_reload(struct cred_store *s, struct conf *conf);
 /* Refresh everything now (SIGHUP). */
 void cred_store_refresh_all(struct cred_store *s);
-/* The cloud rejected that credential as expired or unknown (retry.md). true when a refresh is under
+/* The cloud rejected that credential as expired or unknown. true when a refresh is under
  * way or the profile already has another one: wait until cred_view_busy is false, then look whether
  * the credential's id is another. false when no other can be had (a static key, or the one that
  * replaced a rejected one was rejected again at once). Any thread. */

@@ -39,10 +39,9 @@ enum cred_read_rule {
     CRED_READ_EXEMPT, /* only regular and small */
 };
 
-/* Opens path (symbolic links are followed), applies the rule to the descriptor (decisions.md,
- * "Files and environment") and appends the content to out, whose max is the largest size allowed.
- * The file is noted in w unless w is NULL. false with why set: the path, what is wrong, the cure.
- * The caller wipes out. */
+/* Opens path (symbolic links are followed), applies the rule to the descriptor and appends the
+ * content to out, whose max is the largest size allowed. The file is noted in w unless w is NULL.
+ * false with why set: the path, what is wrong, the cure. The caller wipes out. */
 NODISCARD bool cred_read_file(const char *path, enum cred_read_rule rule, struct cred_watch *w,
                               struct buf *out, struct err_detail *why);
 

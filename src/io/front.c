@@ -2,7 +2,7 @@
 /* The client side: libmicrohttpd's daemon, its connections and their deadlines.
  *
  * libmicrohttpd runs in external-epoll mode without a listening socket: descriptors come from
- * listen.c. It never sees a disconnect of a suspended connection and knows only inactivity
+ * front_accept. It never sees a disconnect of a suspended connection and knows only inactivity
  * timeouts, so every client descriptor is also in our own epoll set and every deadline is ours.
  * These watches see whatever libmicrohttpd's own epoll set sees, so that one is not watched: that
  * would only wake us twice. */

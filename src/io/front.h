@@ -34,8 +34,9 @@ enum front_next { FRONT_READ, FRONT_REFUSE };
 struct front_ops {
     /* A head arrived. Returns the owner's request object through *user. FRONT_READ: the body will
      * come; FRONT_REFUSE: reply() is asked at once, what is left of the body is discarded up to a
-     * cap, then the connection closes (when reply says close) or goes on. peer and head live until
-     * gone. why_gone_early: when the head was refused by the gate, gate is not ERR_OK. */
+     * cap, then the connection closes (when reply says close) or goes on. head and verdict
+     * live until gone. When the gate refused the head, gate is not ERR_OK and why says what is
+     * wrong with it. */
     enum front_next (*open)(void *owner, struct front_req *fr, const struct gate_head *head,
                             const struct gate_verdict *verdict, enum err gate,
                             const struct err_detail *why, void **user);
@@ -50,7 +51,7 @@ struct front_ops {
     /* The next body bytes: up to n into p; returns a count > 0 or FRONT_PULL_… (AGAIN: front_resume
      * follows). May be NULL where no answer has `stream`. */
     long (*pull)(void *user, char *p, size_t n);
-    /* Over. client_alive: the answer went out whole. */
+    /* Over. completed: the answer went out whole. */
     void (*gone)(void *user, bool completed);
 };
 
@@ -81,7 +82,8 @@ void front_free(struct front *f);
 bool front_accept(struct front *f, int fd, const struct peer *peer, const void *sa, unsigned salen,
                   const void *listener);
 
-/* One step of libmicrohttpd: parses, calls ops, writes. The owner's turn calls it once. */
+/* Lets libmicrohttpd parse, call ops and write; a few times while a body comes. The owner's turn
+ * calls it once. */
 void front_run(struct front *f);
 /* True when front_run has work that no event announces (a resume, a pending timeout). */
 bool front_pending(const struct front *f);
