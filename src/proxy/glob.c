@@ -15,7 +15,8 @@ bool glob_match(struct str pattern, struct str s, const char *stop)
             p++, i++;
             continue;
         }
-        /* Give the last star one byte more; an earlier one need not be tried again. */
+        /* Give the last star one byte more. An earlier one need not be tried again, not even where
+         * this one is stopped: a byte of `stop` is matched by itself alone, one for one. */
         if (star == SIZE_MAX || (*stop && (s.p[mark] == '\0' || strchr(stop, s.p[mark]))))
             return false;
         p = star + 1;

@@ -6,7 +6,8 @@
 #include "base/str.h"
 
 /* True when s matches pattern without regard to ASCII case; '*' stands for any run of bytes, the
- * empty one too, but never for one that contains a byte of `stop` ("" for no limit). */
+ * empty one too, but never for one that contains a byte of `stop` ("" for no limit; no letters,
+ * which are more than one byte here). */
 bool glob_match(struct str pattern, struct str s, const char *stop);
 
 /* The same for "service:Action" patterns: '*' in either half stays in its half. An empty action
