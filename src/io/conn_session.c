@@ -27,12 +27,17 @@ static struct session *find(const struct conn *c)
     return NULL;
 }
 
+static void release(struct session *s)
+{
+    SSL_SESSION_free(s->tls);
+    free(s);
+}
+
 static void drop(struct conn_ctx *x, struct session *s)
 {
     list_unlink(&s->link);
     x->nsessions--;
-    SSL_SESSION_free(s->tls);
-    free(s);
+    release(s);
 }
 
 /* A ticket: the newest of each host is kept. 1 says that it is ours now. */
@@ -86,6 +91,8 @@ void conn_session_forget(struct conn *c)
 
 void conn_sessions_free(struct conn_ctx *x)
 {
-    while (!list_empty(&x->sessions))
-        drop(x, CONTAINER_OF(x->sessions.next, struct session, link));
+    struct list *l;
+    while ((l = list_pop(&x->sessions)))
+        release(CONTAINER_OF(l, struct session, link));
+    x->nsessions = 0;
 }
