@@ -18,18 +18,14 @@ count() {
     find "$build" -name '*.trs' ! -path "$build/tests/it/run.trs" -exec cat {} + 2>/dev/null |
         grep -c -E "^:test-result: ($pattern)( |\$)"
 }
-# cases WORD: from pytest's closing line, "12 passed, 1 failed, 2 errors in 3.21s".
-cases() {
-    local n
-    n=$(tail -n 5 "$build/tests/it/run.log" 2>/dev/null |
-        grep -o -E "[0-9]+ $1s?\b" | tail -n 1 | grep -o -E '^[0-9]+')
-    echo "${n:-0}"
-}
-passed=$(($(count PASS XFAIL) + $(cases passed) + $(cases xfailed)))
-failed=$(($(count FAIL XPASS ERROR) + $(cases failed) + $(cases error)))
-skipped=$(($(count SKIP) + $(cases skipped)))
+# shellcheck source=.ci/cases.sh
+. .ci/cases.sh
+log=$build/tests/it/run.log
+passed=$(($(count PASS XFAIL) + $(cases "$log" passed) + $(cases "$log" xfailed)))
+failed=$(($(count FAIL XPASS ERROR) + $(cases "$log" failed) + $(cases "$log" error)))
+skipped=$(($(count SKIP) + $(cases "$log" skipped)))
 if grep -q -s '^:test-result: SKIP' "$build/tests/it/run.trs"; then
-    echo "the integration tests were left out: $(head -n 1 "$build/tests/it/run.log")"
+    echo "the integration tests were left out: $(head -n 1 "$log")"
     skipped=$((skipped + 1))
 fi
 echo "passed=$passed failed=$failed skipped=$skipped" >"$CI_RESULT"

@@ -28,12 +28,9 @@ fi
 table=${CI_COMPAT_TABLE:-$CI_BUILD/compat-table.md}
 SIGFERRY_COMPAT_TABLE=$table make -s -C "$CI_BUILD" compat 2>&1 | tee "$CI_BUILD/compat.log"
 rc=${PIPESTATUS[0]}
-# cases WORD: from pytest's closing line, "12 passed, 1 failed, 2 errors in 3.21s".
-cases() {
-    local n
-    n=$(grep -E ' in [0-9.]+s' "$CI_BUILD/compat.log" | tail -n 1 | grep -o -E "[0-9]+ $1s?\b" | grep -o -E '^[0-9]+')
-    echo "${n:-0}"
-}
-echo "passed=$(cases passed) failed=$(($(cases failed) + $(cases error))) skipped=$(cases skipped)" >"$CI_RESULT"
+# shellcheck source=.ci/cases.sh
+. .ci/cases.sh
+log=$CI_BUILD/compat.log
+echo "passed=$(cases "$log" passed) failed=$(($(cases "$log" failed) + $(cases "$log" error))) skipped=$(cases "$log" skipped)" >"$CI_RESULT"
 ! grep -q '^skipped: ' "$CI_BUILD/compat.log" || exit 77
 exit "$rc"

@@ -17,11 +17,10 @@ enum {
     /* keys of a login that expire sooner than this are renewed instead of used; above the store's
      * shortest lead, so that its renewal always gets a fresh one */
     LEAST_LEFT_S = 90,
+    FIELD_MAX = 2048,
 };
 
 /* One profile of the configuration file being looked at. */
-enum { FIELD_MAX = 2048 };
-
 struct cli {
     struct cred_ctx *ctx;
     const struct conf_profile *p;

@@ -43,8 +43,8 @@ struct worker {
     struct proxy_rules *new_rules;
     struct proxy_rules *up_rules; /* what `up` borrows its strings from */
     struct door *const *new_doors;
-    bool took_all; /* of the last reload; the main thread reads it after `taken` */
     size_t new_ndoors;
+    bool took_all; /* of the last reload; the main thread reads it after `taken` */
     _Atomic bool stop;
     /* pools, for metrics */
     pthread_mutex_t pools_lock;
