@@ -88,8 +88,9 @@ static void explain(struct conf_doc *d, const config_t *c)
     else if (strstr(text, "duplicate"))
         text = "a key is set twice in the same group, this is the second time";
     else if (strstr(text, "syntax"))
-        text = "syntax error: settings are \"key = value;\", list elements are separated by commas "
-               "with none after the last, groups stand in ( ), not in [ ]";
+        text =
+            "syntax error: settings are \"key = value;\", list elements are separated by commas, "
+            "groups stand in ( ), not in [ ]";
     conf_error(d->l, &pos, d->fixed_key ? d->key : "", "%s", text);
 }
 

@@ -277,6 +277,11 @@ static void scan_close(struct scan *s, char c)
         broken(s, why);
         return;
     }
+    if (d->last == ',' && c != '}') {
+        /* Some versions of libconfig take it, others don't. */
+        broken(s, "there is a comma after the last element of a list");
+        return;
+    }
     d->nopen--;
     buf_putc(&d->text, c);
     d->last = c;

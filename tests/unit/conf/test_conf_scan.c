@@ -118,13 +118,16 @@ END_TEST
 /* -- libconfig's own errors ---------------------------------------------------------------- */
 
 #define SYNTAX                                                                                     \
-    "syntax error: settings are \"key = value;\", list elements are separated by commas with "     \
-    "none after the last, groups stand in ( ), not in [ ]\n"
+    "syntax error: settings are \"key = value;\", list elements are separated by commas, "         \
+    "groups stand in ( ), not in [ ]\n"
 
 START_TEST(syntax)
 {
     CK_ERRORS(load_text("region = \"x\";\n\noops = = 5;\n"), "a.conf:3: " SYNTAX);
-    CK_ERRORS(load_text("listen = [ \":1\", ];"), "a.conf:1: " SYNTAX);
+    CK_ERRORS(load_text("listen = [ \":1\",\n ];"),
+              "a.conf:2: there is a comma after the last element of a list\n");
+    CK_ERRORS(load_text("listen = [ \":1\",, \":2\" ];"), "a.conf:1: " SYNTAX);
+    conf_unref(good("tls: { min_version = \"1.3\", };"));
     CK_ERRORS(load_text("policies = [ { name = \"x\"; } ];"), "a.conf:1: " SYNTAX);
     CK_ERRORS(load_text("connect_to = [ \"::h:1\", 5 ];"),
               "a.conf:1: [ ] holds values of one type only; mixed ones need ( )\n");
