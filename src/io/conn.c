@@ -136,8 +136,27 @@ void conn_close(struct conn *c)
     list_push(c->ctx->dead, &c->link);
 }
 
+/* SSL_get_error looks at what anybody left in the thread's queue. Nearly always that is nothing,
+ * and to see so costs a fraction of what clearing does. */
+static void no_old_errors(void)
+{
+    if (ERR_peek_error())
+        ERR_clear_error();
+}
+
+/* Newer libcurl frees the SSL of a connection that it only made, without a close_notify: the
+ * peer could not tell this end from a cut, and OpenSSL would not resume the session again. */
+static void say_bye(struct conn *c)
+{
+    no_old_errors();
+    (void)SSL_shutdown(c->ssl); /* on a socket that does not block, and that closes in any case */
+    no_old_errors();
+}
+
 static void conn_free(struct conn *c)
 {
+    if (c->via == VIA_SSL)
+        say_bye(c);
     if (c->multi && c->easy) {
         curl_multi_setopt(c->multi, CURLMOPT_SOCKETFUNCTION, NULL);
         curl_multi_setopt(c->multi, CURLMOPT_TIMERFUNCTION, NULL);
@@ -157,14 +176,6 @@ void conn_reap(struct list *dead)
     struct list *l;
     while ((l = list_pop(dead)))
         conn_free(CONTAINER_OF(l, struct conn, link));
-}
-
-/* SSL_get_error looks at what anybody left in the thread's queue. Nearly always that is nothing,
- * and to see so costs a fraction of what clearing does. */
-static void no_old_errors(void)
-{
-    if (ERR_peek_error())
-        ERR_clear_error();
 }
 
 /* What a failed SSL_read or SSL_write means. */

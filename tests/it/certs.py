@@ -13,6 +13,13 @@ NAMES += ["*.%s.%s" % (r, s) for r in REGIONS for s in SUFFIXES]
 NAMES += ["*.%s.%s.cn" % (r, s) for r in REGIONS for s in SUFFIXES if s.startswith("byteplus")]
 GOOD = ",".join("DNS:" + n for n in NAMES) + ",IP:127.0.0.1"
 
+# Python 3.13 insists on all that RFC 5280 asks for.
+EXTENSIONS = """subjectAltName=%s
+subjectKeyIdentifier=hash
+authorityKeyIdentifier=keyid:always
+keyUsage=critical,digitalSignature
+"""
+
 CA_CONF = """[ca]
 default_ca = it
 [it]
@@ -51,7 +58,8 @@ class Certs:
     def make_ca(self, name):
         pem, key = self.pair(name)
         openssl("req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
-                "-days", 30, "-subj", "/CN=test authority " + name, "-keyout", key, "-out", pem)
+                "-days", 30, "-subj", "/CN=test authority " + name, "-addext",
+                "keyUsage=critical,keyCertSign,cRLSign", "-keyout", key, "-out", pem)
         return pem
 
     def make(self, name, ca, san, dates=None):
@@ -59,7 +67,7 @@ class Certs:
         csr, ext = self.dir / (name + ".csr"), self.dir / (name + ".ext")
         openssl("req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
                 "-subj", "/CN=upstream " + name, "-keyout", key, "-out", csr)
-        ext.write_text("subjectAltName=%s\n" % san)
+        ext.write_text(EXTENSIONS % san)
         ca_pem, ca_key = self.pair(ca)
         if not dates:
             openssl("x509", "-req", "-in", csr, "-CA", ca_pem, "-CAkey", ca_key, "-CAcreateserial",
