@@ -260,6 +260,10 @@ static void scan_open(struct scan *s, char c)
     s->at++;
 }
 
+/* Newer libconfig takes [ "a", ] and [ "a",, "b" ], 1.5 does not: what a file means must not depend
+ * on the machine. */
+static const char empty_element[] = "a list has a comma with nothing before or after it";
+
 static void scan_close(struct scan *s, char c)
 {
     struct conf_doc *d = s->d;
@@ -277,12 +281,23 @@ static void scan_close(struct scan *s, char c)
         broken(s, why);
         return;
     }
-    if (d->last == ',' && c != '}') {
-        /* Some versions of libconfig take it, others don't. */
-        broken(s, "there is a comma after the last element of a list");
+    if (c != '}' && d->last == ',') {
+        broken(s, empty_element);
         return;
     }
     d->nopen--;
+    buf_putc(&d->text, c);
+    d->last = c;
+    s->at++;
+}
+
+static void scan_mark(struct scan *s, char c)
+{
+    struct conf_doc *d = s->d;
+    if (c == ',' && in_list(d) && strchr(",([", d->last)) {
+        broken(s, empty_element);
+        return;
+    }
     buf_putc(&d->text, c);
     d->last = c;
     s->at++;
@@ -408,9 +423,7 @@ static void scan_token(struct scan *s)
     } else if (c == ')' || c == ']' || c == '}') {
         scan_close(s, c);
     } else if (c == ';' || c == ',' || ((c == '=' || c == ':') && !in_list(s->d))) {
-        buf_putc(&s->d->text, c);
-        s->d->last = (unsigned char)c;
-        s->at++;
+        scan_mark(s, c);
     } else if (value_expected(s->d) && c > ' ' && c < 0x7f) {
         scan_bare(s, s->at);
     } else {

@@ -10,6 +10,7 @@
 #include <openssl/ssl.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <strings.h>
 
 /* Longest sleep in one poll: a backstop, libcurl's own timers wake it earlier. */
 enum { POLL_MS = 1000 };
@@ -175,9 +176,19 @@ static CURLcode perform(CURLM *multi, CURL *easy, int cancel_fd)
     }
 }
 
-static enum err classify(const struct transfer *t, CURLcode code)
+/* Whether a transfer that timed out had someone to answer it. PRETRANSFER_TIME would tell it for
+ * both, but newer libcurl sets that when it gives up, too. */
+static bool was_connected(const struct transfer *t, const struct fetch_request *q)
 {
-    curl_off_t sent_at = 0;
+    bool tls = strncasecmp(q->url, "https:", 6) == 0;
+    curl_off_t at = 0;
+    (void)curl_easy_getinfo(t->easy, tls ? CURLINFO_APPCONNECT_TIME_T : CURLINFO_CONNECT_TIME_T,
+                            &at);
+    return at > 0;
+}
+
+static enum err classify(const struct transfer *t, const struct fetch_request *q, CURLcode code)
+{
     switch (code) {
     case CURLE_COULDNT_RESOLVE_HOST:
     case CURLE_COULDNT_RESOLVE_PROXY:
@@ -186,8 +197,7 @@ static enum err classify(const struct transfer *t, CURLcode code)
     case CURLE_PROXY:
         return ERR_CONNECT;
     case CURLE_OPERATION_TIMEDOUT:
-        (void)curl_easy_getinfo(t->easy, CURLINFO_PRETRANSFER_TIME_T, &sent_at);
-        return sent_at > 0 ? ERR_READ_TIMEOUT : ERR_CONNECT_TIMEOUT;
+        return was_connected(t, q) ? ERR_READ_TIMEOUT : ERR_CONNECT_TIMEOUT;
     case CURLE_SSL_CONNECT_ERROR:
     case CURLE_PEER_FAILED_VERIFICATION:
     case CURLE_SSL_CACERT_BADFILE:
@@ -232,7 +242,7 @@ static enum err conclude(struct transfer *t, const struct fetch_request *q, CURL
             return ERR_OK;
         return err_set(why, ERR_RESET, "%.*s: the response ended within its head", STR_ARG(at));
     }
-    enum err e = classify(t, code);
+    enum err e = classify(t, q, code);
     if (e == ERR_BODY_TOO_LARGE)
         return err_set(why, e, "%.*s: the response is larger than %zu bytes", STR_ARG(at),
                        t->r->body.max);

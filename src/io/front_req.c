@@ -31,7 +31,7 @@ void *front_on_target(void *cls, const char *uri, struct MHD_Connection *mc)
     /* libmicrohttpd makes a record of each query parameter in the memory it has for the head. When
      * that is used up, 0.9.75 neither answers nor closes, and 1.0 refuses the request. Nobody asks
      * it for them: without a '&' in its own copy there is but one. */
-    for (char *p = f->own_query && uri ? strchr(uri, '?') : NULL; p; p = strchr(p, '&'))
+    for (char *p = f->own_query && uri ? strchr(drop_const(uri), '?') : NULL; p; p = strchr(p, '&'))
         if (*p == '&')
             *p = '.';
     if (fr->c) {

@@ -69,12 +69,12 @@ END_TEST
 
 START_TEST(wipe)
 {
-    char key[8] = "12345678";
+    char key[] = "12345678";
     secret_wipe(key, 4);
     ck_assert_mem_eq(key,
                      "\0\0\0\0"
                      "5678",
-                     8);
+                     sizeof key);
     secret_wipe(NULL, 0);
 }
 END_TEST

@@ -125,8 +125,12 @@ START_TEST(syntax)
 {
     CK_ERRORS(load_text("region = \"x\";\n\noops = = 5;\n"), "a.conf:3: " SYNTAX);
     CK_ERRORS(load_text("listen = [ \":1\",\n ];"),
-              "a.conf:2: there is a comma after the last element of a list\n");
-    CK_ERRORS(load_text("listen = [ \":1\",, \":2\" ];"), "a.conf:1: " SYNTAX);
+              "a.conf:2: a list has a comma with nothing before or after it\n");
+    CK_ERRORS(load_text("listen = (\":1\",, \":2\");"),
+              "a.conf:1: a list has a comma with nothing before or after it\n");
+    CK_ERRORS(load_text("listen = [ , ];"),
+              "a.conf:1: a list has a comma with nothing before or after it\n");
+    CK_ERRORS(load_text("listen = [ \":1\"; ];"), "a.conf:1: " SYNTAX);
     conf_unref(good("tls: { min_version = \"1.3\", };"));
     CK_ERRORS(load_text("policies = [ { name = \"x\"; } ];"), "a.conf:1: " SYNTAX);
     CK_ERRORS(load_text("connect_to = [ \"::h:1\", 5 ];"),
