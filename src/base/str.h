@@ -39,6 +39,14 @@ static inline char ascii_lower(char c)
     return (c >= 'A' && c <= 'Z') ? (char)(c + 32) : c;
 }
 
+/* The order of the bytes, as memcmp's result; what another begins with stands before it. */
+static inline int str_cmp(struct str a, struct str b)
+{
+    size_t n = a.n < b.n ? a.n : b.n;
+    int order = n ? memcmp(a.p, b.p, n) : 0;
+    return order ? order : (a.n > b.n) - (a.n < b.n);
+}
+
 /* Equal without regard to ASCII case. */
 static inline bool str_ieq(struct str a, struct str b)
 {

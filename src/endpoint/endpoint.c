@@ -42,13 +42,10 @@ static const struct endpoint_row *find_label(const struct endpoint_table *t, str
     size_t low = 0, high = t->nrows;
     while (low < high) {
         size_t mid = low + (high - low) / 2;
-        struct str at = str_of(t->rows[mid].label);
-        int c = memcmp(label.p, at.p, label.n < at.n ? label.n : at.n);
-        if (c == 0)
-            c = (label.n > at.n) - (label.n < at.n);
-        if (c == 0)
+        int order = str_cmp(label, str_of(t->rows[mid].label));
+        if (order == 0)
             return &t->rows[mid];
-        if (c < 0)
+        if (order < 0)
             high = mid;
         else
             low = mid + 1;

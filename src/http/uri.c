@@ -240,28 +240,22 @@ static size_t canonical_query(struct str raw, char *text)
     return (size_t)(to - text);
 }
 
-static int compare_str(struct str a, struct str b)
-{
-    size_t n = a.n < b.n ? a.n : b.n;
-    int order = n ? memcmp(a.p, b.p, n) : 0;
-    return order ? order : (a.n > b.n) - (a.n < b.n);
-}
-
 static int compare_pairs(const void *a, const void *b)
 {
     const struct uri_pair *x = a, *y = b;
-    int order = compare_str(x->name, y->name);
-    return order ? order : compare_str(x->value, y->value);
+    int order = str_cmp(x->name, y->name);
+    return order ? order : str_cmp(x->value, y->value);
 }
 
 /* Pairs that compare equal are the same bytes, so every sort is a stable one here. */
-static void sort_pairs(struct uri_pair *v, size_t n)
+void uri_query_sort(struct uri_query *q)
 {
-    if (n > INSERTION_SORT_MAX) {
-        qsort(v, n, sizeof(*v), compare_pairs);
+    struct uri_pair *v = q->v;
+    if (q->n > INSERTION_SORT_MAX) {
+        qsort(v, q->n, sizeof(*v), compare_pairs);
         return;
     }
-    for (size_t i = 1; i < n; i++) {
+    for (size_t i = 1; i < q->n; i++) {
         struct uri_pair moving = v[i];
         size_t k = i;
         for (; k && compare_pairs(&v[k - 1], &moving) > 0; k--)
@@ -298,8 +292,8 @@ enum err uri_query_parse(struct str raw, struct arena *a, struct uri_query *out,
             value = str_n(name.p + name.n, 0);
         v[count++] = (struct uri_pair){name, value};
     }
-    sort_pairs(v, count);
     *out = (struct uri_query){v, count};
+    uri_query_sort(out);
     return ERR_OK;
 }
 

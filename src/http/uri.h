@@ -48,6 +48,9 @@ struct uri_query {
 NODISCARD enum err uri_query_parse(struct str raw, struct arena *a, struct uri_query *out,
                                    struct err_detail *why);
 
+/* Puts the pairs in their canonical order. */
+void uri_query_sort(struct uri_query *q);
+
 /* Writes name=value&… into the arena; {"",0} for none. {NULL,0} when the arena is full. */
 NODISCARD struct str uri_query_write(const struct uri_query *q, struct arena *a);
 
@@ -60,7 +63,8 @@ NODISCARD enum err uri_path(struct str raw, struct arena *a, struct str *out,
 /* Appends s with everything but A-Za-z0-9-_.~ as %XX (upper-case hex). */
 void uri_encode(struct buf *b, struct str s);
 
-/* Decodes %XX (and '+' as space when plus) into the arena; ERR_INVALID_QUERY when broken. */
+/* Decodes %XX (and '+' as space when plus) into the arena; ERR_INVALID_QUERY when broken,
+ * ERR_OVERLOADED when the arena is full. */
 NODISCARD enum err uri_decode(struct str s, bool plus, struct arena *a, struct str *out);
 
 #endif

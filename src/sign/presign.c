@@ -5,8 +5,8 @@
 
 #include <stdlib.h>
 
-/* Parameters a presigned query gains: eight of the set, X-Expires, and room for the token. */
-enum { ADDED_MAX = 10 };
+/* Parameters a presigned query gains: the eight of sign_is_auth_parameter, and X-Expires. */
+enum { ADDED_MAX = 9 };
 
 bool sign_is_auth_parameter(struct str name)
 {
@@ -20,23 +20,9 @@ bool sign_is_auth_parameter(struct str name)
     return false;
 }
 
-static int compare(struct str a, struct str b)
-{
-    size_t n = a.n < b.n ? a.n : b.n;
-    int c = n ? memcmp(a.p, b.p, n) : 0;
-    return c ? c : (a.n > b.n) - (a.n < b.n);
-}
-
-static int compare_pairs(const void *a, const void *b)
-{
-    const struct uri_pair *x = a, *y = b;
-    int c = compare(x->name, y->name);
-    return c ? c : compare(x->value, y->value);
-}
-
 static int compare_names(const void *a, const void *b)
 {
-    return compare(*(const struct str *)a, *(const struct str *)b);
+    return str_cmp(*(const struct str *)a, *(const struct str *)b);
 }
 
 /* Encodes one added value into the arena; {NULL,0} when memory or the cap is short. */
@@ -111,7 +97,7 @@ static enum err assemble(struct signer *s, const struct presign_input *in, struc
     if (!e && !add(s, q, "X-SignedQueries", list))
         e = ERR_INTERNAL;
     if (!e)
-        qsort(q->v, q->n, sizeof *q->v, compare_pairs);
+        uri_query_sort(q);
     return e;
 }
 
@@ -128,7 +114,7 @@ static void put_form(struct buf *b, struct str s)
 
 static enum err write_form(struct signer *s, struct uri_query *q)
 {
-    qsort(q->v, q->n, sizeof *q->v, compare_pairs);
+    uri_query_sort(q);
     buf_reset(&s->form);
     for (size_t i = 0; i < q->n; i++) {
         if (i > 0)

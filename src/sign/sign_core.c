@@ -76,19 +76,13 @@ bool sign_set_add(struct signer *s, struct str lower_name, struct str value)
     return true;
 }
 
-static int compare(struct str a, struct str b)
-{
-    int c = memcmp(a.p, b.p, a.n < b.n ? a.n : b.n);
-    return c ? c : (a.n > b.n) - (a.n < b.n);
-}
-
 bool sign_set_sort(struct signer *s)
 {
     /* Insertion: sets are small and most arrive nearly sorted. */
     for (size_t i = 1; i < s->nset; i++) {
         struct hdr h = s->set[i];
         size_t j = i;
-        for (; j > 0 && compare(s->set[j - 1].name, h.name) > 0; j--)
+        for (; j > 0 && str_cmp(s->set[j - 1].name, h.name) > 0; j--)
             s->set[j] = s->set[j - 1];
         if (j > 0 && str_eq(s->set[j - 1].name, h.name))
             return false;

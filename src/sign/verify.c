@@ -123,12 +123,8 @@ static enum verify_result collect(struct signer *s, const struct hdrs *h, struct
             value = sign_host(value);
         if (!sign_set_add(s, name, value))
             return fail(out, VERIFY_MALFORMED, "SignedHeaders holds too many names");
-        if (s->nset > 1) {
-            struct str last = s->set[s->nset - 2].name;
-            int c = memcmp(last.p, name.p, last.n < name.n ? last.n : name.n);
-            if (c > 0 || (c == 0 && last.n >= name.n))
-                return fail(out, VERIFY_MALFORMED, "SignedHeaders is not sorted");
-        }
+        if (s->nset > 1 && str_cmp(s->set[s->nset - 2].name, name) >= 0)
+            return fail(out, VERIFY_MALFORMED, "SignedHeaders is not sorted");
     }
     return VERIFY_OK;
 }

@@ -47,6 +47,19 @@ START_TEST(comparisons)
 }
 END_TEST
 
+START_TEST(order)
+{
+    static const char *const sorted[] = {"", "A", "a", "a ", "a-b", "aa", "b", "\x80", "\xff"};
+    for (size_t i = 0; i < ARRAY_LEN(sorted); i++)
+        for (size_t k = 0; k < ARRAY_LEN(sorted); k++) {
+            int got = str_cmp(str_of(sorted[i]), str_of(sorted[k]));
+            ck_assert_int_eq((got > 0) - (got < 0), (i > k) - (i < k));
+        }
+    ck_assert_int_eq(str_cmp(str_n(NULL, 0), STR("")), 0);
+    ck_assert_int_lt(str_cmp(str_n("a", 1), str_n("a\0", 2)), 0);
+}
+END_TEST
+
 START_TEST(cut_ends_after_the_last_part)
 {
     struct str s = STR("a,,b");
@@ -97,6 +110,7 @@ int main(void)
     tcase_add_test(t, u64_refuses);
     tcase_add_test(t, u64_takes);
     tcase_add_test(t, comparisons);
+    tcase_add_test(t, order);
     tcase_add_test(t, cut_ends_after_the_last_part);
     tcase_add_test(t, list_order_and_unlink);
     suite_add_tcase(s, t);
