@@ -125,8 +125,9 @@ void arena_reset(struct arena *a)
 void arena_wipe(struct arena *a)
 {
     for (struct arena_block *b = a->head; b; b = b->next) {
-        UNPOISON(b->data, b->used);
-        secret_wipe(b->data, b->used);
+        /* All of it: a reset leaves what was handed out before in the block it keeps. */
+        UNPOISON(b->data, b->size);
+        secret_wipe(b->data, b->size);
     }
     arena_free(a);
 }

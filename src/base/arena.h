@@ -33,7 +33,8 @@ NODISCARD struct str arena_printf(struct arena *a, const char *fmt, ...) PRINTF_
  * AddressSanitizer). */
 void arena_reset(struct arena *a);
 
-/* Overwrites all that was handed out and frees all. */
+/* Overwrites all that is held, also what was handed out before the last reset, and frees all.
+ * Blocks that a reset gave back are out of reach. */
 void arena_wipe(struct arena *a);
 
 /* Frees all; the arena is as after arena_init. */

@@ -30,6 +30,15 @@ struct signer *signer_new(void)
     return s;
 }
 
+/* It is one of the signed headers, and a parameter of what is presigned. The memory grows again
+ * with the next request. */
+static void wipe_session_token(struct signer *s)
+{
+    buf_wipe(&s->canon);
+    buf_wipe(&s->form);
+    arena_wipe(&s->arena);
+}
+
 void signer_free(struct signer *s)
 {
     if (!s)
@@ -37,14 +46,11 @@ void signer_free(struct signer *s)
     signkey_cache_free(s->keys);
     hmac_free(s->hmac);
     digest_free(s->digest);
-    /* The session token is one of the signed headers. */
-    buf_wipe(&s->canon);
-    buf_wipe(&s->form);
+    wipe_session_token(s);
     buf_free(&s->lower);
     buf_free(&s->names);
     buf_free(&s->string);
     buf_free(&s->auth);
-    arena_free(&s->arena);
     free(s);
 }
 
@@ -56,10 +62,7 @@ void signer_forget(struct signer *s, uint64_t secret_id)
     s->keyed = 0;
     bool ok = hmac_forget(s->hmac);
     (void)ok;
-    /* The session token is one of the signed headers; the memory grows again with the next one. */
-    buf_wipe(&s->canon);
-    buf_wipe(&s->form);
-    arena_wipe(&s->arena);
+    wipe_session_token(s);
 }
 
 void sign_set_begin(struct signer *s)

@@ -2,11 +2,45 @@
 /* Tests of base/arena. */
 #include "base/arena.h"
 #include <check.h>
+#include <openssl/crypto.h>
 #include <stdalign.h>
 #include <stdlib.h>
 #ifdef WITH_ASAN
 #include <sanitizer/asan_interface.h>
 #endif
+
+/* base/secret.c finds this one instead of the library's. It notes which bytes are overwritten: the
+ * memory itself is given back before anyone could look. */
+static const unsigned char *watched;
+static bool wiped[200];
+
+void OPENSSL_cleanse(void *p, size_t n)
+{
+    unsigned char *from = p;
+    if (n)
+        memset(from, 0, n);
+    for (size_t i = 0; i < sizeof(wiped); i++)
+        if (watched && watched + i >= from && watched + i < from + n)
+            wiped[i] = true;
+}
+
+/* What was handed out before a reset still lies in the block that is kept. */
+START_TEST(wipe_reaches_what_a_reset_left)
+{
+    struct arena a;
+    arena_init(&a, 256, 4096);
+    watched = arena_alloc(&a, sizeof(wiped));
+    ck_assert_ptr_nonnull(watched);
+    memset(wiped, 0, sizeof(wiped));
+    arena_reset(&a);
+    ck_assert_ptr_nonnull(arena_alloc(&a, 16));
+    arena_wipe(&a);
+    for (size_t i = 0; i < sizeof(wiped); i++)
+        ck_assert_msg(wiped[i], "byte %zu", i);
+    ck_assert_ptr_null(a.head);
+    watched = NULL;
+}
+END_TEST
 
 START_TEST(cap_is_kept)
 {
@@ -107,6 +141,7 @@ int main(void)
     tcase_add_test(t, aligned_and_apart);
     tcase_add_test(t, reset_keeps_the_first_block);
     tcase_add_test(t, strings_end_in_nul);
+    tcase_add_test(t, wipe_reaches_what_a_reset_left);
 #ifdef WITH_ASAN
     tcase_add_test(t, what_is_not_handed_out_is_poisoned);
 #endif
