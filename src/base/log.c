@@ -33,7 +33,9 @@ enum sink_kind {
 };
 
 struct sink {
-    int fd; /* -1: nowhere to write */
+    int fd;    /* -1: nowhere to write */
+    dev_t dev; /* with ino: what fd is open on */
+    ino_t ino;
     bool owned;
     bool journal;
     enum sink_kind kind;
@@ -65,10 +67,12 @@ static bool is_journal(const struct stat *st)
 }
 
 /* A pipe takes up to PIPE_BUF whole or not at all, and a datagram is one line. */
-static void set_sizes(struct sink *s, int fd, const struct stat *st)
+static void describe(struct sink *s, int fd, const struct stat *st)
 {
     int type = 0;
     socklen_t len = sizeof type;
+    s->dev = st->st_dev;
+    s->ino = st->st_ino;
     s->line_max = s->write_max = S_ISFIFO(st->st_mode) ? PIPE_BUF : LOG_LINE_MAX;
     if (S_ISREG(st->st_mode))
         s->write_max = GATHER_MAX;
@@ -83,7 +87,7 @@ static struct sink sink_stderr(void)
     struct stat st;
     if (fstat(STDERR_FILENO, &st) != 0)
         return s;
-    set_sizes(&s, STDERR_FILENO, &st);
+    describe(&s, STDERR_FILENO, &st);
     s.journal = is_journal(&st);
     s.fd = STDERR_FILENO;
     if (S_ISSOCK(st.st_mode)) {
@@ -114,16 +118,20 @@ static bool sink_file(const char *name, struct sink *out)
         errno = e;
         return false;
     }
-    set_sizes(&s, s.fd, &st);
+    describe(&s, s.fd, &st);
     *out = s;
     return true;
 }
 
-static void sink_close(struct sink *s)
+/* From now on s is written to. The lock is held for writing. */
+static void sink_use(const struct sink *s)
 {
-    if (s->owned && s->fd >= 0)
-        (void)close(s->fd);
-    s->fd = -1;
+    /* The same file, opened again, still ends in the line that was cut. */
+    if (s->dev != now.sink.dev || s->ino != now.sink.ino)
+        atomic_store(&torn, false);
+    if (now.sink.owned)
+        (void)close(now.sink.fd);
+    now.sink = *s;
 }
 
 static void first_use(void)
@@ -151,14 +159,12 @@ bool log_open(const struct log_options *o)
     }
     pthread_once(&once, first_use);
     pthread_rwlock_wrlock(&lock);
-    sink_close(&now.sink);
+    sink_use(&s);
     free(now.template);
     free(now.file);
-    now.sink = s;
     now.format = o->format;
     now.template = template;
     now.file = name;
-    atomic_store(&torn, false);
     atomic_store(&log_level_now, (int)o->level);
     atomic_store(&log_debug_now, o->debug);
     pthread_rwlock_unlock(&lock);
@@ -172,13 +178,10 @@ void log_reopen(void)
     pthread_once(&once, first_use);
     pthread_rwlock_wrlock(&lock);
     if (now.file && *now.file) {
-        if (sink_file(now.file, &s)) {
-            sink_close(&now.sink);
-            now.sink = s;
-            atomic_store(&torn, false);
-        } else {
+        if (sink_file(now.file, &s))
+            sink_use(&s);
+        else
             failed = errno;
-        }
     }
     pthread_rwlock_unlock(&lock);
     if (failed)
@@ -350,9 +353,10 @@ static bool repeat_allows(enum log_level lvl, const char *fmt)
     bool limited = lvl <= LOG_WARN;
     if (!limited && atomic_load_explicit(&repeat_waiting, memory_order_relaxed) == 0)
         return true;
-    uint64_t now_ns = clock_fresh_ns();
     bool allow = true;
     pthread_mutex_lock(&repeat_lock);
+    /* Read under the lock: a time from before it may lie before a slot's, and look ages later. */
+    uint64_t now_ns = clock_fresh_ns();
     repeat_sweep(now_ns);
     if (limited) {
         struct repeat *r = &repeats[((uintptr_t)fmt >> 2) * 2654435761U % REPEAT_SLOTS];

@@ -7,8 +7,10 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -271,6 +273,52 @@ START_TEST(file_is_reopened)
 }
 END_TEST
 
+/* Logs what while files may grow to `size` bytes only; whether it was so. */
+static bool log_limited(rlim_t size, const char *what)
+{
+    struct rlimit old, small;
+    if (getrlimit(RLIMIT_FSIZE, &old) != 0)
+        return false;
+    small = old;
+    small.rlim_cur = size;
+    if (setrlimit(RLIMIT_FSIZE, &small) != 0)
+        return false;
+    log_msg(LOG_INFO, "%s", what);
+    return setrlimit(RLIMIT_FSIZE, &old) == 0;
+}
+
+/* A full disk cuts a line. The next one begins on its own all the same, also when the log was
+ * opened again meanwhile, on the same file or on another. */
+START_TEST(line_after_a_cut_one)
+{
+    char name[128], moved[128];
+    snprintf(name, sizeof(name), "%s", path("cut"));
+    snprintf(moved, sizeof(moved), "%s", path("cut.1"));
+    const struct log_options o = {
+        .level = LOG_INFO, .format = LOG_TEMPLATE, .template = "%(message)s", .file = name};
+    void (*before)(int) = signal(SIGXFSZ, SIG_IGN);
+    uint64_t lost = log_dropped();
+    ck_assert(log_open(&o));
+    log_msg(LOG_INFO, "one");
+    ck_assert(log_limited(6, "two")); /* "one\ntw" */
+    log_msg(LOG_INFO, "three");
+    ck_assert(log_limited(14, "four")); /* … "\nthree\nf" */
+    log_reopen();
+    log_msg(LOG_INFO, "five");
+    ck_assert(log_limited(21, "six")); /* … "\nfive\ns" */
+    ck_assert(log_open(&o));
+    log_msg(LOG_INFO, "seven");
+    ck_assert(log_limited(29, "eight")); /* … "\nseven\ne" */
+    ck_assert_int_eq(rename(name, moved), 0);
+    log_reopen();
+    log_msg(LOG_INFO, "nine");
+    signal(SIGXFSZ, before);
+    ck_assert_uint_eq(log_dropped() - lost, 4);
+    ck_assert_str_eq(contents("cut.1"), "one\ntw\nthree\nf\nfive\ns\nseven\ne");
+    ck_assert_str_eq(contents("cut"), "nine\n");
+}
+END_TEST
+
 START_TEST(file_on_stderr_is_appended_to)
 {
     int fd = open(path("err"), O_WRONLY | O_CREAT, 0600);
@@ -447,6 +495,7 @@ int main(void)
     tcase_add_test(t, levels_and_categories);
     tcase_add_test(t, journal_is_recognised);
     tcase_add_test(t, file_is_reopened);
+    tcase_add_test(t, line_after_a_cut_one);
     tcase_add_test(t, file_on_stderr_is_appended_to);
     tcase_add_test(t, threads_do_not_mix_lines);
     tcase_add_test(t, gathered_lines_wait_for_the_flush);
