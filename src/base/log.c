@@ -21,7 +21,7 @@
 
 enum {
     REPEAT_MAX = 10,   /* lines of one warning or error in a second */
-    REPEAT_SLOTS = 64, /* formats watched at a time */
+    REPEAT_SLOTS = 64, /* formats watched at a time; further ones are not limited */
     GATHER_MAX = 4 * LOG_LINE_MAX,
 };
 
@@ -343,8 +343,21 @@ static void repeat_close(struct repeat *r)
 static void repeat_sweep(uint64_t now_ns)
 {
     for (size_t i = 0; i < REPEAT_SLOTS; i++)
-        if (repeats[i].suppressed && now_ns - repeats[i].since_ns >= NS_PER_SEC)
+        if (repeats[i].fmt && now_ns - repeats[i].since_ns >= NS_PER_SEC)
             repeat_close(&repeats[i]);
+}
+
+/* The slot of that format, else an empty one; NULL when others hold all of them. */
+static struct repeat *repeat_slot(const char *fmt)
+{
+    struct repeat *empty = NULL;
+    for (size_t i = 0; i < REPEAT_SLOTS; i++) {
+        if (repeats[i].fmt == fmt)
+            return &repeats[i];
+        if (!repeats[i].fmt)
+            empty = &repeats[i];
+    }
+    return empty;
 }
 
 /* Whether this line may be written. */
@@ -358,18 +371,13 @@ static bool repeat_allows(enum log_level lvl, const char *fmt)
     /* Read under the lock: a time from before it may lie before a slot's, and look ages later. */
     uint64_t now_ns = clock_fresh_ns();
     repeat_sweep(now_ns);
-    if (limited) {
-        struct repeat *r = &repeats[((uintptr_t)fmt >> 2) * 2654435761U % REPEAT_SLOTS];
-        if (r->fmt && now_ns - r->since_ns >= NS_PER_SEC)
-            repeat_close(r);
-        if (!r->fmt)
-            *r = (struct repeat){fmt, now_ns, 0, 0, lvl};
-        /* A slot another format holds for this second leaves this one unlimited. */
-        if (r->fmt == fmt && ++r->lines > REPEAT_MAX) {
-            allow = false;
-            if (r->suppressed++ == 0)
-                atomic_fetch_add(&repeat_waiting, 1);
-        }
+    struct repeat *r = limited ? repeat_slot(fmt) : NULL;
+    if (r && !r->fmt)
+        *r = (struct repeat){fmt, now_ns, 0, 0, lvl};
+    if (r && ++r->lines > REPEAT_MAX) {
+        allow = false;
+        if (r->suppressed++ == 0)
+            atomic_fetch_add(&repeat_waiting, 1);
     }
     pthread_mutex_unlock(&repeat_lock);
     return allow;

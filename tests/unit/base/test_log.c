@@ -199,6 +199,28 @@ START_TEST(repeated_warnings_are_limited)
 }
 END_TEST
 
+/* Wherever two formats stand: the limit holds for each of them. */
+START_TEST(two_repeated_warnings_are_limited)
+{
+    static const char first[] __attribute__((aligned(256))) = "the first, %d";
+    static const char second[] __attribute__((aligned(256))) = "the second, %d";
+    int fd[2];
+    pipe_as_stderr(fd);
+    ck_assert(log_open(&to_stderr));
+    for (int i = 0; i < 400; i++) {
+        log_msg(LOG_WARN, first, i);
+        log_msg(LOG_WARN, second, i);
+    }
+    const char *text = drain(fd[0]);
+    ck_assert_uint_ge(count(text, "the first, "), 10);
+    ck_assert_uint_lt(count(text, "the first, "), 200);
+    ck_assert_uint_ge(count(text, "the second, "), 10);
+    ck_assert_uint_lt(count(text, "the second, "), 200);
+    close(fd[0]);
+    close(fd[1]);
+}
+END_TEST
+
 START_TEST(levels_and_categories)
 {
     int fd[2];
@@ -492,6 +514,7 @@ int main(void)
     tcase_add_test(t, full_socket_drops_and_counts);
     tcase_add_test(t, closed_stderr_drops);
     tcase_add_test(t, repeated_warnings_are_limited);
+    tcase_add_test(t, two_repeated_warnings_are_limited);
     tcase_add_test(t, levels_and_categories);
     tcase_add_test(t, journal_is_recognised);
     tcase_add_test(t, file_is_reopened);
