@@ -245,9 +245,14 @@ static void put_template(struct out *o, const char *t, const struct log_event *e
             put_message(o, e->msg, PLAIN, 0);
             put_fields(o, e, false, 0);
             t += sizeof("%(message)s") - 1;
+        } else if (str_starts(rest, STR("%%"))) {
+            (void)putz(o, "%");
+            t += 2;
         } else {
-            (void)put_escaped(o, str_n(t, 1), PLAIN);
-            t += str_starts(rest, STR("%%")) ? 2 : 1;
+            /* Up to the next '%': a character of several bytes is judged as a whole. */
+            size_t n = 1 + strcspn(t + 1, "%");
+            (void)put_escaped(o, str_n(t, n), PLAIN);
+            t += n;
         }
     }
 }

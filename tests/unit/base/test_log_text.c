@@ -181,6 +181,8 @@ START_TEST(template)
     ck_assert_str_eq(render(LOG_LINE_MAX, LOG_TEMPLATE, "%(name)s 100%% %\n", &e),
                      "%(name)s 100% %\\x0a");
     ck_assert_str_eq(render(LOG_LINE_MAX, LOG_TEMPLATE, "", &e), "");
+    ck_assert_str_eq(render(LOG_LINE_MAX, LOG_TEMPLATE, "\xe7\x81\xab\xff%%\xc3\xa4%", &e),
+                     "\xe7\x81\xab\\xff%\xc3\xa4%");
     static char big[LOG_LINE_MAX];
     memset(big, 'x', sizeof(big));
     const struct log_event g = {LOG_INFO, when, false, str_n(big, sizeof(big)), NULL, 0};
