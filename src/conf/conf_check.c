@@ -289,6 +289,7 @@ bool conf_check_format(struct str v, struct buf *why)
     for (size_t i = 0; i < v.n; i++) {
         struct str rest = str_n(v.p + i, v.n - i);
         size_t f = 0;
+        i += str_starts(rest, STR("%%")); /* a percent sign, whatever follows */
         if (!str_starts(rest, STR("%(")))
             continue;
         while (f < ARRAY_LEN(fields) && !str_starts(rest, fields[f]))

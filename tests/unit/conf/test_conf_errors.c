@@ -97,6 +97,9 @@ static const struct broken values[] = {
      "you mean signing?\n"},
     {"log: { format = \"logfmt\"; };", L1 "log.format: \"logfmt\" must be text, json or a template "
                                           "with %(message)s in it\n"},
+    {"log: { format = \"%%(message)s\"; };",
+     L1 "log.format: \"%%(message)s\" must be text, json or "
+        "a template with %(message)s in it\n"},
     {"log: { format = \"%(msg)s %(message)s\"; };",
      L1 "log.format: \"%(msg)s %(message)s\" may hold %(asctime)s, %(levelname)s and %(message)s, "
         "no other field\n"},
@@ -370,6 +373,7 @@ START_TEST(the_other_side_of_each_rule)
         "true; } );",
         "endpoint: { host = \"[::1]:8443\"; scheme = \"http\"; };",
         "log: { format = \"%(asctime)s %% %(message)s\"; };",
+        "log: { format = \"%%(name)s %(message)s\"; };",
         "security: { allowed_origins = [ \"https://a.b:8443\" ]; endpoint_overrides = ( "
         "\"*.volcengineapi.com\", \"h:1\" ); allowed_uids = [ 65533 ]; };",
         "profiles: { default: { provider = \"assume_role\"; role_trn = \"trn:iam::1:role/a\"; "
