@@ -27,8 +27,10 @@ static bool is_option(const char *arg, const char *letter, const char *word)
 int main(int argc, char **argv)
 {
     secret_harden_process();
-    /* Libraries and pipes report a closed peer by an error; the signal would end the process. */
+    /* A closed peer, and a file that may not grow, are reported by an error as well; the signals
+     * would end the process. */
     (void)signal(SIGPIPE, SIG_IGN);
+    (void)signal(SIGXFSZ, SIG_IGN);
     if (argc < 2 || argv[1][0] == '-') {
         if (argc > 1 && is_option(argv[1], "-h", "--help"))
             cli_overview(commands, ARRAY_LEN(commands), stdout);

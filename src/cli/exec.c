@@ -167,7 +167,8 @@ static int run_daemon(struct exec *e, pid_t parent)
 static int run_command(const struct exec *e)
 {
     char **argv = e->c.argv + e->c.operands;
-    signal(SIGPIPE, SIG_DFL);
+    signal(SIGPIPE, SIG_DFL); /* both are ignored in main.c */
+    signal(SIGXFSZ, SIG_DFL);
     if (!exec_env_set(&e->info.target) || sigprocmask(SIG_SETMASK, &e->before, NULL) != 0) {
         cli_fail(&e->c, "out of memory");
         return NOT_RUNNABLE;

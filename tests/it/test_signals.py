@@ -241,3 +241,25 @@ def test_sigusr1_reopens_the_log_file(daemon, upstream, tmp_path):
     r = assert_ok(d.request())
     until(lambda: r.get("X-Sigferry-Request-Id") in path.read_text(), seconds(5), "the access line")
     assert r.get("X-Sigferry-Request-Id") not in (tmp_path / "log.1").read_text()
+
+
+def test_a_limit_on_file_sizes_costs_log_lines_only(daemon, upstream, tmp_path):
+    """Main thread and workers write the log past what RLIMIT_FSIZE allows."""
+    path, limit = tmp_path / "log", 4096
+    d = daemon(_ready=False, _prefix=("prlimit", "--fsize=%d" % limit), log={"file": str(path)})
+    until(lambda: path.exists() and "admin listening" in path.read_text(), seconds(10), "the log")
+    d.lines = path.read_text().splitlines()
+
+    def reload():
+        d.signal(signal.SIGHUP)
+        assert_ok(d.request())
+        return path.stat().st_size == limit
+
+    until(reload, seconds(20), "a log as large as it may be")
+    for _ in range(3):
+        reload()
+    os.rename(path, tmp_path / "log.1")
+    d.signal(signal.SIGUSR1)
+    until(path.exists, seconds(5), "the new log file")
+    r = assert_ok(d.request())
+    until(lambda: r.get("X-Sigferry-Request-Id") in path.read_text(), seconds(5), "the access line")
