@@ -35,16 +35,11 @@ uint64_t clock_ns(void)
     return cache.mono_ns;
 }
 
-static uint64_t wall_ns(void)
+int64_t clock_wall_s(void)
 {
     if (!cache.read)
         clock_tick();
-    return cache.wall_ns;
-}
-
-int64_t clock_wall_s(void)
-{
-    return (int64_t)(wall_ns() / NS_PER_SEC);
+    return (int64_t)(cache.wall_ns / NS_PER_SEC);
 }
 
 uint64_t clock_fresh_ns(void)

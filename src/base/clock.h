@@ -15,8 +15,8 @@ void clock_tick(void);
  * itself on the thread's first call. For every deadline and duration. */
 uint64_t clock_ns(void);
 
-/* Wall-clock seconds and nanoseconds since 1970 UTC as of the last clock_tick. Only for what is
- * shown or signed, never for deadlines. */
+/* Wall-clock seconds since 1970 UTC as of the last clock_tick. For what is shown, signed or expires
+ * by the calendar, never for deadlines. */
 int64_t clock_wall_s(void);
 
 /* Monotonic nanoseconds now, past the cache: for durations within one turn. */

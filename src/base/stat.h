@@ -28,7 +28,7 @@ enum stat_family {
 };
 
 struct stat_series {
-    char label[3][STAT_LABEL_MAX]; /* NUL-terminated, written before `count` is published */
+    char label[3][STAT_LABEL_MAX]; /* NUL-terminated, written before `nseries` says so */
     _Atomic uint64_t value;
     unsigned family;
 };

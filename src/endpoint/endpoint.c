@@ -266,12 +266,12 @@ void endpoint_reverse(enum endpoint_cloud cloud, struct str host, char scratch[E
         scratch[i] = ascii_lower(host.p[i]);
     scratch[host.n] = '\0';
 
-    struct str region = str_n(scratch, host.n);
-    bool cn = cloud == CLOUD_BYTEPLUS && strip(&region, STR(".cn"));
-    bool dual_stack = strip(&region, str_of(t->dual_stack_suffix));
-    if (!dual_stack && !strip(&region, str_of(t->suffix)))
+    struct str rest = str_n(scratch, host.n);
+    bool cn = cloud == CLOUD_BYTEPLUS && strip(&rest, STR(".cn"));
+    bool dual_stack = strip(&rest, str_of(t->dual_stack_suffix));
+    if (!dual_stack && !strip(&rest, str_of(t->suffix)))
         return;
-    struct str label = str_cut(&region, '.');
+    struct str label = str_cut(&rest, '.'), region = rest;
     if (!endpoint_is_label(label) || (region.p && !endpoint_is_label(region)) ||
         (cn && !wants_cn(cloud, region)))
         return;

@@ -5,6 +5,7 @@
  * begins is the client's word alone. */
 #include "http/gate.h"
 
+/* As many as every reader of 64-bit numbers takes, leading zeros included. */
 enum { MAX_LENGTH_DIGITS = 19 };
 
 /* The fields that decide something here, as one pass over the head finds them. */

@@ -19,7 +19,7 @@ struct hdrs {
 /* Appends; false when full. */
 NODISCARD bool hdrs_add(struct hdrs *h, struct str name, struct str value);
 
-/* First value of that name without regard to case; NULL when there is none. */
+/* The first field of that name without regard to case; NULL when there is none. */
 const struct hdr *hdrs_find(const struct hdrs *h, struct str name);
 
 /* How many fields have that name. */

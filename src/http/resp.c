@@ -27,7 +27,7 @@ enum state {
 };
 
 enum {
-    MAX_SIZE_DIGITS = 16,
+    MAX_SIZE_DIGITS = 16, /* of a chunk: 64 bits */
     MAX_EXCESS = 16 * 1024,
     MAX_TRAILERS = 16 * 1024,
     FREE_EXT = 16, /* extension bytes a chunk may carry without being held against the peer */

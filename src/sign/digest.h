@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* SHA-256 and HMAC-SHA256. With signing's contexts the only user of OpenSSL's digests: algorithms
- * are fetched once a process, contexts are made once and reused. */
+/* SHA-256 and HMAC-SHA256, over contexts that are made once and reused. */
 #ifndef SIGFERRY_SIGN_DIGEST_H
 #define SIGFERRY_SIGN_DIGEST_H
 

@@ -65,6 +65,9 @@ struct presign_output {
     struct str query; /* the complete signed query, form-encoded; valid until the next call */
     struct str canonical_request, string_to_sign;
 };
+/* Signs by the query. ERR_INVALID_QUERY when it carries authentication already or a name with a
+ * ';', ERR_INVALID_REQUEST when something does not fit, ERR_INTERNAL or ERR_OVERLOADED when memory
+ * is short. */
 NODISCARD enum err sign_presign(struct signer *s, const struct presign_input *in,
                                 struct presign_output *out);
 
