@@ -1,44 +1,24 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Tests of base/arena. */
+#include "../wiped.h"
 #include "base/arena.h"
-#include <check.h>
-#include <openssl/crypto.h>
 #include <stdalign.h>
 #include <stdlib.h>
 #ifdef WITH_ASAN
 #include <sanitizer/asan_interface.h>
 #endif
 
-/* base/secret.c finds this one instead of the library's. It notes which bytes are overwritten: the
- * memory itself is given back before anyone could look. */
-static const unsigned char *watched;
-static bool wiped[200];
-
-void OPENSSL_cleanse(void *p, size_t n)
-{
-    unsigned char *from = p;
-    if (n)
-        memset(from, 0, n);
-    for (size_t i = 0; i < sizeof(wiped); i++)
-        if (watched && watched + i >= from && watched + i < from + n)
-            wiped[i] = true;
-}
-
 /* What was handed out before a reset still lies in the block that is kept. */
 START_TEST(wipe_reaches_what_a_reset_left)
 {
     struct arena a;
     arena_init(&a, 256, 4096);
-    watched = arena_alloc(&a, sizeof(wiped));
-    ck_assert_ptr_nonnull(watched);
-    memset(wiped, 0, sizeof(wiped));
+    wiped_watch(arena_alloc(&a, 200), 200);
     arena_reset(&a);
     ck_assert_ptr_nonnull(arena_alloc(&a, 16));
     arena_wipe(&a);
-    for (size_t i = 0; i < sizeof(wiped); i++)
-        ck_assert_msg(wiped[i], "byte %zu", i);
+    ck_assert(wiped_all());
     ck_assert_ptr_null(a.head);
-    watched = NULL;
 }
 END_TEST
 

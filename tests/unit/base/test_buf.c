@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Tests of base/buf. */
+#include "../wiped.h"
 #include "base/buf.h"
-#include <check.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -123,6 +123,40 @@ START_TEST(grows_and_shifts)
 }
 END_TEST
 
+START_TEST(small_contents_are_wiped_when_they_move)
+{
+    struct buf b;
+    buf_init(&b, 1 << 20);
+    for (size_t n = 100; n <= 40000; n *= 20) {
+        char text[512];
+        memset(text, 's', sizeof(text));
+        while (b.n < n)
+            buf_put(&b, text, 100);
+        size_t size = b.size;
+        wiped_watch(b.p, 100);
+        ck_assert(buf_reserve(&b, size - b.n + 1));
+        ck_assert_uint_gt(b.size, size);
+        ck_assert(wiped_all());
+    }
+    buf_free(&b);
+}
+END_TEST
+
+START_TEST(wipe_reaches_all_that_is_allocated)
+{
+    struct buf b;
+    char text[700];
+    memset(text, 's', sizeof(text));
+    buf_init(&b, 4096);
+    ck_assert(buf_add(&b, text, sizeof(text)));
+    wiped_watch(b.p, sizeof(text));
+    buf_reset(&b); /* what it held stays where it was */
+    ck_assert(buf_add(&b, "x", 1));
+    buf_wipe(&b);
+    ck_assert(wiped_all());
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("buf");
@@ -133,6 +167,8 @@ int main(void)
     tcase_add_test(t, printf_at_the_cap);
     tcase_add_test(t, cstr);
     tcase_add_test(t, grows_and_shifts);
+    tcase_add_test(t, small_contents_are_wiped_when_they_move);
+    tcase_add_test(t, wipe_reaches_all_that_is_allocated);
     suite_add_tcase(s, t);
     SRunner *r = srunner_create(s);
     srunner_run_all(r, CK_ENV);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Tests of base/secret. */
+#include "../wiped.h"
 #include "base/secret.h"
-#include <check.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -76,6 +76,23 @@ START_TEST(wipe)
                      "5678",
                      sizeof key);
     secret_wipe(NULL, 0);
+}
+END_TEST
+
+START_TEST(blocks_are_wiped_and_freed)
+{
+    char *block = malloc(300);
+    wiped_watch(block, 300);
+    secret_free(block);
+    ck_assert(wiped_all());
+    secret_free(NULL);
+    /* A region goes back to the system with its last secret. */
+    static char big[40000];
+    struct secret *s = secret_new(str_n(big, sizeof(big)));
+    ck_assert_ptr_nonnull(s);
+    wiped_watch(secret_str(s).p + sizeof(big) - 1000, 1000);
+    secret_unref(s);
+    ck_assert(wiped_all());
 }
 END_TEST
 
@@ -206,6 +223,7 @@ int main(void)
     tcase_add_test(t, null_is_fine);
     tcase_add_test(t, last_reference_wipes);
     tcase_add_test(t, wipe);
+    tcase_add_test(t, blocks_are_wiped_and_freed);
     tcase_add_test(t, many_sizes);
     tcase_add_test(t, pages_are_locked_and_not_dumped);
     tcase_add_test(t, no_memory);
