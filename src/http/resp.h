@@ -26,8 +26,8 @@ struct resp {
     struct str reason;
     struct hdrs hdrs; /* views into the parser's own copy of the head */
     enum resp_framing framing;
-    uint64_t
-        length; /* RESP_LENGTH: body bytes; RESP_NO_BODY: the Content-Length field if has_length */
+    uint64_t length; /* what Content-Length says, if has_length: of the body, with RESP_NO_BODY of
+                        the one there would be */
     bool has_length; /* a Content-Length field was there (also on HEAD and 304) */
     bool keep_alive; /* the connection may be used again after RESP_END */
     const char *why; /* at RESP_BAD */
