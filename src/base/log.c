@@ -242,9 +242,7 @@ static void flush_gathered(const struct sink *s)
             n = end ? (size_t)(end - p) + 1 : max;
             lines = 1;
         }
-        char before = p[-1]; /* the end of the line before, or the free byte */
-        put_out(s, p, n, lines);
-        p[-1] = before;
+        put_out(s, p, n, lines); /* before p: what is written already, or the free byte */
         p += n;
         gathered.n -= n;
         gathered.lines -= lines < gathered.lines ? lines : gathered.lines;

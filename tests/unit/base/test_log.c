@@ -129,6 +129,79 @@ START_TEST(full_pipe_drops_and_counts)
 }
 END_TEST
 
+/* Fills what nobody reads, with lines as they are and with gathered ones; errno stays. */
+static void assert_never_waits(void)
+{
+    uint64_t before = log_dropped();
+    char big[3000];
+    memset(big, 'x', sizeof(big) - 1);
+    big[sizeof(big) - 1] = '\0';
+    for (int i = 0; i < 100; i++) {
+        errno = 42;
+        log_msg(LOG_INFO, "%s", big);
+        ck_assert_int_eq(errno, 42);
+    }
+    ck_assert_uint_gt(log_dropped(), before);
+    before = log_dropped();
+    log_gather(true);
+    log_fields(LOG_INFO, big, &(struct log_field){.name = "f"}, 1);
+    log_flush();
+    ck_assert_int_eq(errno, 42);
+    log_gather(false);
+    ck_assert_uint_eq(log_dropped() - before, 1);
+}
+
+START_TEST(full_pipe_that_cannot_be_opened_anew)
+{
+    struct rlimit old, none;
+    int fd[2];
+    pipe_as_stderr(fd);
+    ck_assert_int_eq(getrlimit(RLIMIT_NOFILE, &old), 0);
+    none = old;
+    none.rlim_cur = 3;
+    ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &none), 0);
+    bool opened = log_open(&to_stderr);
+    ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &old), 0);
+    ck_assert(opened);
+    assert_never_waits();
+    const char *text = drain(fd[0]);
+    ck_assert_uint_eq(count(text, "time="), count(text, "\n"));
+    ck_assert_int_eq(fcntl(2, F_GETFL) & O_NONBLOCK, 0);
+    close(fd[0]);
+    close(fd[1]);
+}
+END_TEST
+
+START_TEST(full_pipe_as_file)
+{
+    const char *name = path("fifo");
+    ck_assert_int_eq(mkfifo(name, 0600), 0);
+    struct log_options o = {.level = LOG_INFO, .format = LOG_TEXT, .file = name};
+    ck_assert(!log_open(&o)); /* nobody there to read */
+    ck_assert_int_eq(errno, ENXIO);
+    int reader = open(name, O_RDONLY | O_NONBLOCK);
+    ck_assert_int_ge(reader, 0);
+    ck_assert(log_open(&o));
+    assert_never_waits();
+    ck_assert_ptr_nonnull(strstr(drain(reader), "xxx\"\n"));
+    close(reader);
+}
+END_TEST
+
+START_TEST(socket_whose_other_end_is_gone)
+{
+    int fd[2];
+    ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM, 0, fd), 0);
+    ck_assert_int_eq(dup2(fd[1], 2), 2);
+    ck_assert(log_open(&to_stderr));
+    close(fd[0]);
+    uint64_t before = log_dropped();
+    log_msg(LOG_INFO, "nobody reads this"); /* and no SIGPIPE comes */
+    ck_assert_uint_eq(log_dropped() - before, 1);
+    close(fd[1]);
+}
+END_TEST
+
 START_TEST(full_socket_drops_and_counts)
 {
     int fd[2];
@@ -190,8 +263,9 @@ START_TEST(repeated_warnings_are_limited)
     }
     log_msg(LOG_INFO, "later"); /* any line brings out what was counted */
     text = drain(fd[0]);
-    char want[64];
-    snprintf(want, sizeof(want), "%zu similar lines suppressed: upstream %%d is down",
+    char want[96];
+    snprintf(want, sizeof(want),
+             "level=warn msg=\"%zu similar lines suppressed: upstream %%d is down",
              1000 - shown - told);
     ck_assert_msg(strstr(text, want), "no '%s' in '%s'", want, text);
     close(fd[0]);
@@ -325,6 +399,7 @@ START_TEST(line_after_a_cut_one)
     ck_assert(log_limited(6, "two")); /* "one\ntw" */
     log_msg(LOG_INFO, "three");
     ck_assert(log_limited(14, "four")); /* … "\nthree\nf" */
+    ck_assert(log_limited(14, "lost")); /* not even the newline */
     log_reopen();
     log_msg(LOG_INFO, "five");
     ck_assert(log_limited(21, "six")); /* … "\nfive\ns" */
@@ -335,7 +410,7 @@ START_TEST(line_after_a_cut_one)
     log_reopen();
     log_msg(LOG_INFO, "nine");
     signal(SIGXFSZ, before);
-    ck_assert_uint_eq(log_dropped() - lost, 4);
+    ck_assert_uint_eq(log_dropped() - lost, 5);
     ck_assert_str_eq(contents("cut.1"), "one\ntw\nthree\nf\nfive\ns\nseven\ne");
     ck_assert_str_eq(contents("cut"), "nine\n");
 }
@@ -495,6 +570,16 @@ START_TEST(gathered_lines_follow_a_new_log)
     ck_assert_int_gt(n, 0);
     got[n] = '\0';
     ck_assert_ptr_nonnull(strstr(got, "what=next"));
+    /* Nowhere: each is counted once. */
+    o.file = path("gathered");
+    ck_assert(log_open(&o));
+    for (int i = 0; i < 20; i++)
+        say("line", 1000);
+    uint64_t before = log_dropped();
+    close(2);
+    ck_assert(log_open(&to_stderr));
+    log_flush();
+    ck_assert_uint_eq(log_dropped() - before, 20);
     log_gather(false);
     for (int i = 0; i < 2; i++) {
         close(fd[i]);
@@ -511,6 +596,9 @@ int main(void)
     tcase_add_checked_fixture(t, setup, teardown);
     tcase_add_test(t, file_that_cannot_be_opened);
     tcase_add_test(t, full_pipe_drops_and_counts);
+    tcase_add_test(t, full_pipe_that_cannot_be_opened_anew);
+    tcase_add_test(t, full_pipe_as_file);
+    tcase_add_test(t, socket_whose_other_end_is_gone);
     tcase_add_test(t, full_socket_drops_and_counts);
     tcase_add_test(t, closed_stderr_drops);
     tcase_add_test(t, repeated_warnings_are_limited);
