@@ -20,10 +20,10 @@ START_TEST(mask)
     ck_assert_str_eq(out, "****");
     secret_mask(STR("123456789"), out);
     ck_assert_str_eq(out, "1234...6789");
-    secret_mask(STR("AK\x1b\nxxxxxxxxxxxx\xff"
-                    "bcd"),
+    secret_mask(STR("AK\x1b\nxxxxxxxxxxxx\xff\x7f"
+                    "cd"),
                 out);
-    ck_assert_str_eq(out, "AK??...?bcd");
+    ck_assert_str_eq(out, "AK??...??cd");
 }
 END_TEST
 
@@ -91,8 +91,12 @@ START_TEST(blocks_are_wiped_and_freed)
     struct secret *s = secret_new(str_n(big, sizeof(big)));
     ck_assert_ptr_nonnull(s);
     wiped_watch(secret_str(s).p + sizeof(big) - 1000, 1000);
+    uintptr_t page = (uintptr_t)secret_str(s).p & ~(uintptr_t)4095;
+    unsigned char there;
+    ck_assert_int_eq(mincore((void *)page, 1, &there), 0);
     secret_unref(s);
     ck_assert(wiped_all());
+    ck_assert_int_eq(mincore((void *)page, 1, &there), -1);
 }
 END_TEST
 
