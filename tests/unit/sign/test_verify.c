@@ -175,11 +175,12 @@ START_TEST(refuses_changed_headers)
 }
 END_TEST
 
-START_TEST(joins_a_header_that_occurs_twice)
+START_TEST(joins_headers_that_occur_twice)
 {
     struct sign_output out;
-    struct hdr v[] = {{STR("X-Custom"), STR("one,two")}};
-    const struct hdrs signed_hdrs = {v, 1, 1};
+    struct hdr v[] = {{STR("Content-Type"), STR("text/plain,b")},
+                      {STR("X-Custom"), STR("one,two")}};
+    const struct hdrs signed_hdrs = {v, 2, 2};
     const struct sign_input in = {STR("POST"),  STR("/"),
                                   STR(""),      STR("ecs.example.com"),
                                   &signed_hdrs, str_of(digest_empty_hex),
@@ -192,7 +193,19 @@ START_TEST(joins_a_header_that_occurs_twice)
     got.in.path = STR("/");
     got.in.query = STR("");
     add("x-custom", " two");
+    add("content-type", "b ");
     check(VERIFY_OK, "");
+}
+END_TEST
+
+/* What one request needs of the signer's memory is not missing for the next. */
+START_TEST(begins_anew_each_time)
+{
+    static char query[4000];
+    memset(query, 'q', sizeof query);
+    got.in.query = str_n(query, sizeof query);
+    for (int i = 0; i < 2000; i++)
+        check(VERIFY_MISMATCH, "signature");
 }
 END_TEST
 
@@ -216,6 +229,8 @@ START_TEST(refuses_another_time)
     check(VERIFY_OK, "");
     got.in.time_s = NOW + 901;
     check(VERIFY_DATE, "too far");
+    got.in.time_s = NOW - 900;
+    check(VERIFY_OK, "");
     got.in.time_s = NOW - 901;
     check(VERIFY_DATE, "too far");
     got.in.window_s = 0;
@@ -298,6 +313,8 @@ START_TEST(refuses_odd_lists_of_headers)
         {"content-type;host", "host;content-type", VERIFY_MALFORMED, "sorted"},
         {"host;", "host;host;", VERIFY_MALFORMED, "sorted"},
         {"host;", "Host;", VERIFY_MALFORMED, "lower-case"},
+        {"content-type", "Acontent", VERIFY_MALFORMED, "lower-case"},
+        {"content-type", "Zcontent", VERIFY_MALFORMED, "lower-case"},
         {"host;", "host;;", VERIFY_MALFORMED, "lower-case"},
         {"x-security-token,", "x-security-token;,", VERIFY_MALFORMED, "lower-case"},
         {"x-security-token,", "x-security-token;x-zz,", VERIFY_MISMATCH, "did not arrive"},
@@ -446,6 +463,22 @@ static enum verify_result presigned(const struct vector *x, struct str host, str
     return verify_presigned(got.signer, &in, &x->cred, out);
 }
 
+/* A link for a time from now on, in query. */
+static struct vector presign_link(char query[2048], size_t *n)
+{
+    struct uri_pair pair = {STR("Action"), STR("A")};
+    const struct uri_query q = {&pair, 1};
+    got.cred.session_token = STR("");
+    const struct presign_input in = {STR("GET"), STR("/"), &q,   STR("h"), STR("ecs"),
+                                     STR("r"),   NOW,      5000, &got.cred};
+    struct presign_output made;
+    ck_assert_int_eq(sign_presign(got.signer, &in, &made), ERR_OK);
+    ck_assert_uint_lt(made.query.n, 2048);
+    memcpy(query, made.query.p, made.query.n);
+    *n = made.query.n;
+    return (struct vector){.cred = got.cred, .in = {.method = STR("GET"), .path = STR("/")}};
+}
+
 START_TEST(accepts_the_presign_vectors)
 {
     json_t *root = vector_load("sign_v4.json"), *cases = json_object_get(root, "presign"), *c;
@@ -534,23 +567,34 @@ START_TEST(presigned_expiry_replaces_the_window)
         {NOW, VERIFY_OK},       {NOW + 5000, VERIFY_OK},  {NOW + 5001, VERIFY_DATE},
         {NOW - 900, VERIFY_OK}, {NOW - 901, VERIFY_DATE},
     };
-    struct uri_pair pair = {STR("Action"), STR("A")};
-    const struct uri_query q = {&pair, 1};
-    got.cred.session_token = STR("");
-    const struct presign_input in = {STR("GET"), STR("/"), &q,   STR("h"), STR("ecs"),
-                                     STR("r"),   NOW,      5000, &got.cred};
-    struct presign_output made;
-    ck_assert_int_eq(sign_presign(got.signer, &in, &made), ERR_OK);
     char query[2048];
-    ck_assert_uint_lt(made.query.n, sizeof query);
-    memcpy(query, made.query.p, made.query.n);
-    struct vector x = {.cred = got.cred, .in = {.method = STR("GET"), .path = STR("/")}};
+    size_t n;
+    struct vector x = presign_link(query, &n);
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
         struct verify_output out;
-        enum verify_result r =
-            presigned(&x, STR("h"), str_n(query, made.query.n), rows[i].now, &out);
+        enum verify_result r = presigned(&x, STR("h"), str_n(query, n), rows[i].now, &out);
         ck_assert_msg(r == rows[i].want, "%zu: %s", i, out.why);
+        assert_str(out.scope.signed_headers, STR("host"), "names", "");
     }
+}
+END_TEST
+
+START_TEST(presigned_has_one_host_and_any_time_without_a_window)
+{
+    char query[2048];
+    size_t n;
+    struct vector x = presign_link(query, &n);
+    struct hdr v[] = {{STR("Host"), STR("h")}, {STR("Host"), STR("h")}};
+    struct hdrs hdrs = {v, 1, 2};
+    struct verify_output out;
+    const struct verify_input in = {
+        x.in.method, x.in.path, str_n(query, n), &hdrs, str_of(digest_empty_hex), NOW - 1000000,
+        0,           false};
+    for (int i = 0; i < 5000; i++) /* each time with as much memory */
+        ck_assert_int_eq(verify_presigned(got.signer, &in, &x.cred, &out), VERIFY_OK);
+    hdrs.n = 2;
+    ck_assert_int_eq(verify_presigned(got.signer, &in, &x.cred, &out), VERIFY_MALFORMED);
+    ck_assert_ptr_nonnull(strstr(out.why, "exactly one Host"));
 }
 END_TEST
 
@@ -562,7 +606,8 @@ static TCase *request_cases(void)
     tcase_add_test(t, refuses_another_request);
     tcase_add_test(t, refuses_malformed_targets);
     tcase_add_test(t, refuses_changed_headers);
-    tcase_add_test(t, joins_a_header_that_occurs_twice);
+    tcase_add_test(t, joins_headers_that_occur_twice);
+    tcase_add_test(t, begins_anew_each_time);
     tcase_add_test(t, refuses_another_body);
     tcase_add_test(t, refuses_another_time);
     tcase_add_test(t, refuses_another_token);
@@ -584,6 +629,7 @@ static TCase *presigned_cases(void)
     tcase_add_test(t, accepts_the_presign_vectors);
     tcase_add_test(t, refuses_tampered_presigned_queries);
     tcase_add_test(t, presigned_expiry_replaces_the_window);
+    tcase_add_test(t, presigned_has_one_host_and_any_time_without_a_window);
     return t;
 }
 
