@@ -240,6 +240,29 @@ START_TEST(too_many_headers_are_refused)
 }
 END_TEST
 
+/* What one request needs of the signer's memory is not missing for the next: each of these takes
+ * more than half of what there may be. */
+START_TEST(large_requests_follow_each_other)
+{
+    static char text[300 * 1024], first[SIGN_AUTH_MAX];
+    struct request r;
+    struct sign_output out;
+    memset(text, 'x', sizeof text);
+    text[1] = '-';
+    request_make(&r);
+    ck_assert(hdrs_add(&r.hdrs, str_n(text, 2400), STR("v")));
+    r.in.query = str_n(text, sizeof text);
+    r.in.region = str_n(text, 600);
+    (void)sign_ok(&r, &out);
+    size_t n = out.authorization.n;
+    memcpy(first, out.authorization.p, n);
+    for (int i = 0; i < 40; i++) {
+        (void)sign_ok(&r, &out);
+        assert_str(out.authorization, str_n(first, n), "authorization", "");
+    }
+}
+END_TEST
+
 /* The signature under a secret of the same id: equal to the first as long as that key is cached. */
 static void signature(const char *secret, uint64_t id, const char *region, char out[65])
 {
@@ -267,6 +290,9 @@ START_TEST(forget_forgets_only_that_secret)
     signer_forget(signer, 1);
     signature("two", 1, "r", got);
     ck_assert_str_eq(got, b);
+    signature("two", 2, "r", got);
+    ck_assert_str_eq(got, a);
+    signer_forget(signer, 1); /* not the one that was used last */
     signature("two", 2, "r", got);
     ck_assert_str_eq(got, a);
     signer_forget(signer, 0);
@@ -489,6 +515,7 @@ int main(void)
     tcase_add_test(t, host_loses_only_the_default_ports);
     tcase_add_test(t, what_does_not_fit_is_refused);
     tcase_add_test(t, too_many_headers_are_refused);
+    tcase_add_test(t, large_requests_follow_each_other);
     tcase_add_test(t, forget_forgets_only_that_secret);
     tcase_add_test(t, forget_leaves_no_key_in_the_context);
     tcase_add_test(t, the_session_token_is_wiped);
