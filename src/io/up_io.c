@@ -11,6 +11,14 @@ static uint64_t out_total(const struct up_req *q)
     return q->body_size == UINT64_MAX ? UINT64_MAX : q->head.n + q->body_size;
 }
 
+/* Events are edges: of what came together with the end of an answer, more bytes or an end of the
+ * connection, none will follow. Found by the next request, such bytes would be its answer. */
+static bool nothing_follows(struct up_conn *uc)
+{
+    size_t n;
+    return conn_recv(uc->conn, uc->uh->u->scratch, UP_SCRATCH, &n) == CONN_AGAIN;
+}
+
 /* The exchange is over. */
 static void finish(struct up_conn *uc, enum err e, const char *why)
 {
@@ -20,7 +28,7 @@ static void finish(struct up_conn *uc, enum err e, const char *why)
     q->active = false;
     bool reusable = e == ERR_OK && whole && !q->out_failed && uc->resp.keep_alive;
     q->ops->done(q, e, why); /* before the release: head views live in the connection's parser */
-    up_conn_release(uc, reusable);
+    up_conn_release(uc, reusable && nothing_follows(uc));
 }
 
 void up_req_timer(struct timer *t)

@@ -2,6 +2,8 @@
 """Odd and broken upstream answers, as bytes: 502 before anything went out, visible truncation after,
 and never a byte of one answer in another (group R of the hostile cases)."""
 
+import signal
+
 import pytest
 
 from checks import ECHO, assert_error, assert_ok, target
@@ -160,6 +162,30 @@ def test_a_304_with_a_length(shared, upstream):  # R24
 def test_extra_bytes_are_never_seen_by_the_next(daemon, upstream, extra, body):  # R26
     d = daemon()
     answer(upstream, OK + "Content-Length: %d\r\n\r\n%s%s" % (len(body), body, extra), close=False)
+    r = assert_ok(d.request("GET", target("r")))
+    assert r.body == body.encode()
+    for i in range(3):
+        r = assert_ok(d.request("GET", target("n%d" % i)))
+        assert b"poison" not in r.body and "n%d" % i in r.result["Target"]
+
+
+@pytest.mark.parametrize("plain", [False, True])
+@pytest.mark.parametrize("size", [5, 16384, 65536])
+def test_extra_bytes_behind_what_one_read_brings(daemon, upstream, make_upstream, size, plain):
+    """They are there when the answer ends, but in a TLS record of their own, or behind the 64 KiB of one
+    read: no event will tell of them, and the next request must not find them."""
+    u = make_upstream(cert=None) if plain else upstream
+    d = daemon(_upstream=u, endpoint={"scheme": "http"} if plain else None)
+    poison = OK + "Content-Length: 6\r\n\r\npoison"
+    head = OK + "Content-Length: %d\r\n\r\n"
+    body = "b" * (size - len(head % size))
+
+    def both_at_once(ex):
+        d.signal(signal.SIGSTOP)
+        ex.send(head % len(body) + body)
+        ex.send(poison)
+        d.signal(signal.SIGCONT)
+    u.on("r", both_at_once)
     r = assert_ok(d.request("GET", target("r")))
     assert r.body == body.encode()
     for i in range(3):
