@@ -277,7 +277,9 @@ static bool set_addresses(struct conn *c, const struct conn_target *t)
                       t->addrs->addr[i]);
     if (n < 0 || (size_t)n >= sizeof line)
         return false;
-    if (t->addrs && t->addrs->n && !(c->resolve = curl_slist_append(NULL, line)))
+    /* An IPv6 address needs no look-up, and libcurl can't read an entry for one. */
+    if (t->addrs && t->addrs->n && !strchr(host, ':') &&
+        !(c->resolve = curl_slist_append(NULL, line)))
         return false;
     if (strcmp(t->dial_host, t->host) == 0 && t->dial_port == t->port)
         return true;

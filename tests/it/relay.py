@@ -9,7 +9,8 @@ class Relay:
     """Listens at an address; `serve` gets each connection, in a thread of its own."""
 
     def __init__(self, address):
-        self.listener = socket.create_server(address)
+        family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
+        self.listener = socket.create_server(address, family=family)
         self.port = self.listener.getsockname()[1]
         threading.Thread(target=self.accept, daemon=True).start()
 

@@ -19,9 +19,9 @@ ONCE = ("X-Sigferry-Auto-Retry", "false")
 class Tunnel(Relay):
     """An HTTP proxy that knows CONNECT and leads every tunnel to one port; refuse: status instead."""
 
-    def __init__(self, port, refuse=None):
-        self.target, self.refuse, self.heads = port, refuse, []
-        super().__init__(("127.0.0.1", 0))
+    def __init__(self, port, refuse=None, ip="127.0.0.1"):
+        self.target, self.refuse, self.ip, self.heads = port, refuse, ip, []
+        super().__init__((ip, 0))
 
     def serve(self, sock):
         head = b""
@@ -41,15 +41,37 @@ class Tunnel(Relay):
 
     @property
     def url(self):
-        return "http://127.0.0.1:%d" % self.port
+        return "http://%s:%d" % ("[%s]" % self.ip if ":" in self.ip else self.ip, self.port)
+
+
+class Straight(Relay):
+    """Leads every connection to one port of this machine."""
+
+    def __init__(self, ip, port):
+        self.target = port
+        super().__init__((ip, 0))
+
+    def serve(self, sock):
+        self.join(sock, socket.create_connection(("127.0.0.1", self.target)))
+
+
+def knows_ipv6():
+    try:
+        with socket.create_server(("::1", 0), family=socket.AF_INET6):
+            return True
+    except OSError:
+        return False
+
+
+needs_ipv6 = pytest.mark.skipif(not knows_ipv6(), reason="this machine has no ::1")
 
 
 @pytest.fixture
 def tunnel(upstream):
     made = []
 
-    def start(refuse=None):
-        t = Tunnel(upstream.port, refuse)
+    def start(**kw):
+        t = Tunnel(upstream.port, **kw)
         made.append(t)
         return t
 
@@ -74,6 +96,23 @@ def test_through_the_environments_proxy(daemon, upstream, tunnel, name):
     d = daemon(connect_to=None, _env={name: t.url})
     assert_ok(d.request("GET", ECHO, [REGION]))
     assert len(t.heads) == 1
+
+
+@needs_ipv6
+def test_through_a_proxy_with_an_ipv6_address(daemon, upstream, tunnel):
+    t = tunnel(ip="::1")
+    d = daemon(connect_to=None, proxy={"https_proxy": t.url})
+    assert_ok(d.request("GET", ECHO, [REGION, ONCE]))
+    assert len(t.heads) == 1 and t.heads[0].startswith("CONNECT %s:443 HTTP/1.1\r\n" % HOST)
+
+
+@needs_ipv6
+def test_connect_to_an_ipv6_address(daemon, upstream):
+    relay = Straight("::1", upstream.port)
+    d = daemon(connect_to=["::[::1]:%d" % relay.port])
+    assert_ok(d.request("GET", ECHO, [REGION, ONCE]))
+    assert upstream.one().get("Host") == HOST
+    relay.close()
 
 
 def test_no_proxy_is_honoured(daemon, upstream, tunnel):
