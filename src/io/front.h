@@ -34,9 +34,9 @@ enum front_next { FRONT_READ, FRONT_REFUSE };
 struct front_ops {
     /* A head arrived. Returns the owner's request object through *user. FRONT_READ: the body will
      * come; FRONT_REFUSE: reply() is asked at once, what is left of the body is discarded up to a
-     * cap, then the connection closes (when reply says close) or goes on. head and verdict
-     * live until gone. When the gate refused the head, gate is not ERR_OK and why says what is
-     * wrong with it. */
+     * cap, then the connection closes (when reply says close, or that there is none) or goes on.
+     * head and verdict live until gone. When the gate refused the head, gate is not ERR_OK and why
+     * says what is wrong with it. */
     enum front_next (*open)(void *owner, struct front_req *fr, const struct gate_head *head,
                             const struct gate_verdict *verdict, enum err gate,
                             const struct err_detail *why, void **user);

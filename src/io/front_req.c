@@ -182,10 +182,11 @@ static enum MHD_Result first_call(struct front_req *fr, struct MHD_Connection *m
     struct front_reply r = {0};
     bool early = gate != ERR_OK || fr->verdict.must_close || fr->verdict.expect_continue ||
                  (fr->verdict.framing == GATE_LENGTH && fr->verdict.length > FRONT_DISCARD_MAX);
-    if (!early && !body)
-        return MHD_YES; /* answered on the final call, which keeps the connection */
-    if (!early)
-        return MHD_YES; /* the body is read and dropped, then the same */
+    if (!early) { /* answered on the final call, which keeps the connection */
+        if (body && !f->o.tls_cert_pem)
+            front_phase_set(fr->c, PHASE_LINGER); /* it is read and dropped, for a moment */
+        return MHD_YES;
+    }
     if (!f->o.ops->reply(fr->user, &r))
         return MHD_NO;
     r.close = true;
@@ -241,7 +242,7 @@ static enum MHD_Result final_call(struct front_req *fr)
     }
     /* A held request is asked for in every run: whether anybody woke it is its own to know. */
     if ((fr->held && !fr->woken) || !fr->f->o.ops->reply(fr->user, &r))
-        return wait(fr);
+        return fr->refused ? MHD_NO : wait(fr); /* refused without an answer: nobody makes one */
     note_wait(fr);
     unhold(fr);
     return front_queue_reply(fr, &r);

@@ -68,6 +68,13 @@ def test_health_readiness_and_their_shape(shared):
     assert r.status == 200 and int(r.get("Content-Length")) > 1000 and r.body == b""
 
 
+def test_a_refusal_does_not_wait_for_a_body_that_does_not_come(shared):
+    with Client(shared.admin, seconds(15)) as c:
+        c.send(c.head("POST", "/status", [("Content-Length", "100")]))
+        r = c.response()
+        assert r.status == 405 and r.get("Allow") == "GET, HEAD"
+
+
 def test_not_ready_without_a_credential(daemon):
     d = daemon(profiles=daemons.Raw('{ default = { provider = "file"; file = "/nonexistent/key"; }; }'))
     r = ask(d, "/readyz")

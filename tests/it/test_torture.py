@@ -161,6 +161,31 @@ def test_every_allocation(daemon, upstream, shim):
     assert grown < 400 + len(at) / 4, (grown, len(at))
 
 
+def test_every_allocation_of_the_admin_address(daemon, upstream, shim):
+    """An answer, or the connection ends: nobody is left to wait."""
+    d = daemon(_env=shim.env, log={"access": False})
+    shim.set(WORKERS, 0)
+
+    def once():
+        with d.client(d.admin) as c:
+            c.send("GET /livez HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+            return c.read_all(seconds(5))
+
+    for _ in range(3):
+        assert once()[0].startswith(b"HTTP/1.1 200 ")
+    at = turns(shim, ALLOC, once)
+    counts = {}
+    for n in at:
+        arm(shim, ALLOC, n)
+        out, closed = once()
+        failed = disarm(shim)
+        assert closed and d.alive(), (n, out)
+        assert failed or out.startswith(b"HTTP/1.1 200 "), (n, out)
+        counts[out[:12]] = counts.get(out[:12], 0) + 1
+    assert once()[0].startswith(b"HTTP/1.1 200 ")
+    report("admin", at, counts)
+
+
 def test_every_file_operation_of_a_request(daemon, upstream, shim):
     """A body that goes to a file arrives whole, or the client is told."""
     d = daemon(_env=shim.env, limits={"body_memory": 4096})
