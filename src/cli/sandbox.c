@@ -336,6 +336,7 @@ static bool open_front(const struct cli *c, const struct conf *conf, struct serv
                               .idle_timeout_ns = conf->timeouts.client_idle_ns,
                               .header_timeout_ns = conf->timeouts.client_header_ns,
                               .write_timeout_ns = conf->timeouts.client_write_ns,
+                              .silence_ns = conf->timeouts.client_idle_ns + 60 * NS_PER_SEC,
                               .tls_cert_pem = s->cert.cert,
                               .tls_key_pem = s->cert.key};
     s->front = front_new(&o, msg, sizeof msg);

@@ -218,7 +218,8 @@ bool daemon_admin_open(struct daemon *d, char *msg, size_t msgsize)
                                .max_body = 4096,
                                .idle_timeout_ns = 60 * NS_PER_SEC,
                                .header_timeout_ns = 10 * NS_PER_SEC,
-                               .write_timeout_ns = 30 * NS_PER_SEC};
+                               .write_timeout_ns = 30 * NS_PER_SEC,
+                               .silence_ns = 120 * NS_PER_SEC};
     snprintf(msg, msgsize, "out of memory");
     if (!d->admin || !(d->admin_front = front_new(&fo, msg, msgsize)) ||
         !listen_open(&spec, &d->admin_socks, msg, msgsize) ||

@@ -19,7 +19,8 @@
 #define DRAIN_GRACE_NS (50 * NS_PER_MS)
 #define DRAIN_HEAR_NS  NS_PER_SEC
 #define JUMP_S         30
-#define ASLEEP_NS      (30 * NS_PER_SEC) /* a poll lasts a second at most */
+#define ASLEEP_NS      (30 * NS_PER_SEC)        /* a poll lasts a second at most */
+#define SILENCE_NS     (2 * 86400 * NS_PER_SEC) /* more than any key of timeouts may say */
 
 /* ---- what the configuration means to each part ---- */
 
@@ -96,7 +97,8 @@ static struct front_options front_options_of(struct worker *w, const struct conf
                                   .max_body = c->limits.max_body,
                                   .idle_timeout_ns = c->timeouts.client_idle_ns,
                                   .header_timeout_ns = c->timeouts.client_header_ns,
-                                  .write_timeout_ns = c->timeouts.client_write_ns};
+                                  .write_timeout_ns = c->timeouts.client_write_ns,
+                                  .silence_ns = SILENCE_NS};
 }
 
 /* ---- messages ---- */

@@ -264,15 +264,15 @@ static struct MHD_Daemon *start_mhd(struct front *f)
         tls[1] = (struct MHD_OptionItem){MHD_OPTION_HTTPS_MEM_KEY, 0, drop_const(f->o.tls_key_pem)};
         tls[2] = (struct MHD_OptionItem){MHD_OPTION_END, 0, NULL};
     }
-    /* The library's timeout is a backstop for what our own phases may miss; never 0, for an edge
-     * with data and FIN together can be lost inside it. */
-    unsigned backstop = (unsigned)(f->o.idle_timeout_ns / NS_PER_SEC) + 60;
+    /* Never 0, for an edge with data and FIN together can be lost inside the library. It can't be
+     * changed later: a limit of ours that were longer would not be kept. */
+    unsigned silence_s = (unsigned)(f->o.silence_ns / NS_PER_SEC);
     return MHD_start_daemon(
         flags, 0, NULL, NULL, front_on_request, f, MHD_OPTION_EXTERNAL_LOGGER, mhd_log,
         NULL, /* has to be the first option */
         STRICT_OPTION, MHD_OPTION_CONNECTION_MEMORY_LIMIT, f->o.max_header,
         MHD_OPTION_CONNECTION_LIMIT, f->o.max_connections + 16, MHD_OPTION_CONNECTION_TIMEOUT,
-        backstop, MHD_OPTION_NOTIFY_CONNECTION, on_connection, f, MHD_OPTION_NOTIFY_COMPLETED,
+        silence_s, MHD_OPTION_NOTIFY_CONNECTION, on_connection, f, MHD_OPTION_NOTIFY_COMPLETED,
         front_on_completed, f, MHD_OPTION_URI_LOG_CALLBACK, front_on_target, f,
         MHD_OPTION_UNESCAPE_CALLBACK, keep_escapes, NULL, MHD_OPTION_ARRAY, tls, MHD_OPTION_END);
 }

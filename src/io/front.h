@@ -65,13 +65,15 @@ struct front_options {
     uint64_t idle_timeout_ns;   /* keep-alive connection without a request */
     uint64_t header_timeout_ns; /* absolute, from the first byte (or accept) to the complete head */
     uint64_t write_timeout_ns;  /* longest time a client takes nothing of an answer */
+    uint64_t silence_ns;        /* the last resort, where none of these and no limit of the owner's
+                                   runs: longer than all of them, also than those to come */
     const char *tls_cert_pem, *tls_key_pem; /* both: serve TLS (the sandbox); else NULL */
 };
 
 /* NULL when libmicrohttpd refuses; msg says why. */
 NODISCARD struct front *front_new(const struct front_options *o, char *msg, size_t msgsize);
 /* New limits, after a reload; those of o that a running daemon can't change are ignored
- * (max_header, TLS). */
+ * (max_header, silence_ns, TLS). */
 void front_configure(struct front *f, const struct front_options *o);
 /* Ends every connection (gone is called for open requests) and frees. */
 void front_free(struct front *f);

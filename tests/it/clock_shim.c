@@ -27,9 +27,12 @@ int clock_gettime(clockid_t id, struct timespec *ts)
     long rc = syscall(SYS_clock_gettime, id, ts);
     if (rc != 0 || !page)
         return (int)rc;
-    long add = id == CLOCK_MONOTONIC || id == CLOCK_MONOTONIC_RAW || id == CLOCK_BOOTTIME ? page[0]
-               : id == CLOCK_REALTIME                                                     ? page[1]
-                                                                                          : 0;
+    long add = 0;
+    if (id == CLOCK_REALTIME)
+        add = page[1];
+    else if (id == CLOCK_MONOTONIC || id == CLOCK_MONOTONIC_RAW || id == CLOCK_BOOTTIME ||
+             id == CLOCK_MONOTONIC_COARSE) /* libmicrohttpd's */
+        add = page[0];
     long ns = ts->tv_nsec + add % 1000000000;
     ts->tv_sec += add / 1000000000 + (ns >= 1000000000) - (ns < 0);
     ts->tv_nsec = ns >= 1000000000 ? ns - 1000000000 : ns < 0 ? ns + 1000000000 : ns;

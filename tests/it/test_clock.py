@@ -2,10 +2,12 @@
 """Clocks that jump: a long wait, a machine that slept, a wall clock that is set. A small library
 moves the daemon's clocks while it runs; everybody else's stay."""
 
+import signal
 import time
 
 import pytest
 
+import daemon as daemons
 import signer
 from checks import ECHO, assert_error, assert_ok, needs_localhost, target
 from daemon import seconds, timed
@@ -132,6 +134,36 @@ def test_deadlines_that_passed_meanwhile(shifted, upstream):
         assert_error(c.response(), 504, "UpstreamReadTimeout")
         assert idle.read_all(seconds(5)) == (b"", True)
         assert_ok(d.request())
+
+
+def pass_minutes(shifted, d):
+    """Ten of them, in which others are served: the library looks at its connections then."""
+    shifted.forward(600)
+    for _ in range(20):
+        assert_ok(d.request())
+
+
+def test_a_body_may_be_silent_longer_than_an_idle_connection(shifted):
+    """Each limit holds by itself: none of libmicrohttpd's comes before it."""
+    d = shifted.start(timeouts={"client_body_timeout": 3600.0, "client_idle_timeout": 1.0})
+    with d.client() as c:
+        c.send(c.head("POST", ECHO, [SERVICE, ("Content-Length", "10")]) + b"12345")
+        wait_metric(d, "sigferry_inflight_requests", 1)
+        pass_minutes(shifted, d)
+        c.send(b"67890")
+        assert assert_ok(c.response()).result["BodyLen"] == 10
+
+
+def test_an_idle_timeout_made_longer_by_a_reload(shifted):
+    d = shifted.start(timeouts={"client_idle_timeout": 1.0})
+    mark = d.mark()
+    d.write(daemons.merge(d.settings, {"timeouts": {"client_idle_timeout": 3600.0}}))
+    d.signal(signal.SIGHUP)
+    d.wait_log("configuration is reloaded", after=mark)
+    with d.client() as c:
+        assert_ok(c.request("GET", ECHO, [SERVICE]))
+        pass_minutes(shifted, d)
+        assert_ok(c.request("GET", ECHO, [SERVICE]))
 
 
 @needs_localhost
