@@ -49,6 +49,21 @@ static void phase_wait(struct front_conn *c, enum front_phase p)
             front_conn_giveup(c); /* no memory for its deadline: better no connection */
 }
 
+/* The limit may have become shorter: who waits under the longer one would hold up all that come
+ * after. */
+static void phase_shorten(struct front *f, enum front_phase p)
+{
+    uint64_t limit = phase_limit_ns(f, p), latest = clock_ns() + limit;
+    if (!limit || list_empty(&f->phase[p]))
+        return;
+    LIST_FOR (l, &f->phase[p]) {
+        struct front_conn *c = CONTAINER_OF(l, struct front_conn, link);
+        c->deadline_ns = c->deadline_ns < latest ? c->deadline_ns : latest;
+    }
+    if (latest < f->timer.at_ns && !timer_set(&f->o.loop->timers, &f->timer, latest))
+        log_msg(LOG_ERROR, "out of memory: client deadlines are late");
+}
+
 void front_phase_set(struct front_conn *c, enum front_phase p)
 {
     c->still = 0;
@@ -111,25 +126,6 @@ void front_conn_giveup(struct front_conn *c)
     c->f->pending = true;
 }
 
-/* An answer made before libmicrohttpd has a request to answer. */
-static void send_raw_error(int fd, enum err e, const char *reason, const char *text)
-{
-    char body[256], all[512];
-    int n =
-        snprintf(body, sizeof body,
-                 "{\"ResponseMetadata\":{\"RequestId\":\"\",\"Error\":{\"Code\":\"Sigferry.%s\","
-                 "\"Message\":\"%s\"}}}\n",
-                 err_code(e), text);
-    int m =
-        snprintf(all, sizeof all,
-                 "HTTP/1.1 %d %s\r\nX-Sigferry-Error: %s\r\n%sContent-Type: application/json\r\n"
-                 "Content-Length: %d\r\nConnection: close\r\n\r\n%s",
-                 err_status(e), reason, err_code(e),
-                 err_status(e) == 503 ? "Retry-After: 1\r\n" : "", n, body);
-    if (send(fd, all, (size_t)m, MSG_NOSIGNAL | MSG_DONTWAIT) < 0)
-        log_msg(LOG_DEBUG, "an early answer could not be sent: errno %d", errno);
-}
-
 static void phases_expire(struct timer *t)
 {
     struct front *f = CONTAINER_OF(t, struct front, timer);
@@ -142,8 +138,8 @@ static void phases_expire(struct timer *t)
                 break;
             }
             if (p == PHASE_HEAD && !f->o.tls_cert_pem)
-                send_raw_error(c->watch.fd, ERR_CLIENT_TIMEOUT, "Request Timeout",
-                               "the request head did not arrive in time");
+                front_send_raw_error(c->watch.fd, ERR_CLIENT_TIMEOUT, "Request Timeout",
+                                     "the request head did not arrive in time");
             if (p == PHASE_WRITE && !takes_nothing(c)) {
                 phase_wait(c, PHASE_WRITE);
                 next = c->deadline_ns < next ? c->deadline_ns : next;
@@ -347,7 +343,8 @@ void front_free(struct front *f)
 static void shed(int fd)
 {
     char sink[4096];
-    send_raw_error(fd, ERR_OVERLOADED, "Service Unavailable", "limits.max_connections is reached");
+    front_send_raw_error(fd, ERR_OVERLOADED, "Service Unavailable",
+                         "limits.max_connections is reached");
     if (shutdown(fd, SHUT_WR) == 0)
         while (recv(fd, sink, sizeof sink, MSG_DONTWAIT) > 0)
             ;
@@ -460,6 +457,8 @@ void front_configure(struct front *f, const struct front_options *o)
     f->o.idle_timeout_ns = o->idle_timeout_ns;
     f->o.header_timeout_ns = o->header_timeout_ns;
     f->o.write_timeout_ns = o->write_timeout_ns;
+    for (int p = PHASE_IDLE; p < PHASE_COUNT; p++)
+        phase_shorten(f, p);
 }
 
 void front_drain(struct front *f)

@@ -128,5 +128,7 @@ enum MHD_Result front_queue_reply(struct front_req *fr, const struct front_reply
 /* Writes the answer straight to the descriptor and half-closes; the rest of the request is
  * discarded. Used when libmicrohttpd cannot answer yet (it refuses while a body comes). */
 void front_answer_early(struct front_req *fr, const struct front_reply *r);
+/* An error, written to a descriptor on which no head has come; text is the message. */
+void front_send_raw_error(int fd, enum err e, const char *reason, const char *text);
 
 #endif

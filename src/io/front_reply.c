@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Answers on their way to the client: through libmicrohttpd when it takes them, past it when it
- * can't answer yet. */
+ * can't answer yet or has no request to answer. */
 #include "io/front_int.h"
 
 #include "base/log.h"
@@ -134,4 +134,22 @@ void front_answer_early(struct front_req *fr, const struct front_reply *r)
         front_conn_giveup(c);
     buf_free(&out);
     buf_free(&body);
+}
+
+void front_send_raw_error(int fd, enum err e, const char *reason, const char *text)
+{
+    char body[256], all[512];
+    int n =
+        snprintf(body, sizeof body,
+                 "{\"ResponseMetadata\":{\"RequestId\":\"\",\"Error\":{\"Code\":\"Sigferry.%s\","
+                 "\"Message\":\"%s\"}}}\n",
+                 err_code(e), text);
+    int m =
+        snprintf(all, sizeof all,
+                 "HTTP/1.1 %d %s\r\nX-Sigferry-Error: %s\r\n%sContent-Type: application/json\r\n"
+                 "Content-Length: %d\r\nConnection: close\r\n\r\n%s",
+                 err_status(e), reason, err_code(e),
+                 err_status(e) == 503 ? "Retry-After: 1\r\n" : "", n, body);
+    if (send(fd, all, (size_t)m, MSG_NOSIGNAL | MSG_DONTWAIT) < 0)
+        log_msg(LOG_DEBUG, "an early answer could not be sent: errno %d", errno);
 }

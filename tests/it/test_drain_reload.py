@@ -18,6 +18,9 @@ from faults import SERVICE, gather, metric, metrics, often, repeats, wait_metric
 from load import Load
 
 
+CONNECTIONS = "sigferry_client_connections"
+
+
 def settle(d, load):
     """Stops the load and checks the account against the upstream's record."""
     result = load.stop()
@@ -330,6 +333,29 @@ def reload(d, **settings):
     d.write(daemons.merge(d.settings, settings))
     d.signal(signal.SIGHUP)
     d.wait_log("is reloaded", after=mark)
+
+
+@pytest.mark.parametrize("sent", [b"", b"GET / HTTP/1.1\r\n"], ids=["idle", "head"])
+def test_a_shorter_time_limit_holds_for_all_at_once(daemon, sent):
+    """Also for a client that came under the longer one, and for those behind it."""
+    key = "client_header_timeout" if sent else "client_idle_timeout"
+    d = daemon(timeouts={key: 600.0})
+
+    def come():
+        before = metric(d, CONNECTIONS)
+        c = d.client()
+        wait_metric(d, CONNECTIONS, before + 1)
+        c.send(sent)
+        return c
+
+    with come() as older:
+        if sent:
+            assert_ok(d.request())  # a turn in which the byte was seen
+        reload(d, timeouts={key: 0.5})
+        with come() as newer:
+            for c in (older, newer):
+                answer, closed = c.read_all(seconds(10))
+                assert closed and answer[:13] == (b"HTTP/1.1 408 " if sent else b"")
 
 
 def test_a_reload_keeps_the_upstream_connections(daemon, upstream, certs, tmp_path):
