@@ -105,26 +105,39 @@ static bool same_host(const struct up_host *h, const struct up_req *q)
            strcmp(h->name, q->host) == 0;
 }
 
+/* The least recently used host that holds a pool and does nothing with it; NULL when all are busy.
+ */
+static struct up_host *idlest(struct up *u)
+{
+    for (struct list *l = u->hosts.prev; l != &u->hosts; l = l->prev) {
+        struct up_host *h = CONTAINER_OF(l, struct up_host, link);
+        if (h->kept && h->nconns == h->nidle && list_empty(&h->waiting))
+            return h;
+    }
+    return NULL;
+}
+
+static void retire(struct up_host *h)
+{
+    h->kept = false;
+    while (!list_empty(&h->idle))
+        up_conn_drop(CONTAINER_OF(h->idle.next, struct up_conn, link));
+    up_host_maybe_free(h);
+}
+
 /* The pools of num_pools hosts are kept; the least recently used idle one goes first. A host beyond
  * that, while all are busy, is served on connections that aren't kept. */
 static void grant_pool(struct up_host *h)
 {
     struct up *u = h->u;
     unsigned kept = 0;
-    struct up_host *victim = NULL;
-    LIST_FOR (l, &u->hosts) {
-        struct up_host *o = CONTAINER_OF(l, struct up_host, link);
-        kept += o->kept;
-        if (o->kept && o->nconns == o->nidle && list_empty(&o->waiting))
-            victim = o; /* the last one found is the least recently used */
-    }
+    LIST_FOR (l, &u->hosts)
+        kept += CONTAINER_OF(l, struct up_host, link)->kept;
     if (kept >= u->o.num_pools) {
+        struct up_host *victim = idlest(u);
         if (!victim)
             return;
-        victim->kept = false;
-        while (!list_empty(&victim->idle))
-            up_conn_drop(CONTAINER_OF(victim->idle.next, struct up_conn, link));
-        up_host_maybe_free(victim);
+        retire(victim);
     }
     h->kept = true;
 }
@@ -143,6 +156,9 @@ struct up_host *up_host_get(struct up *u, const struct up_req *q)
             grant_pool(h);
         return h;
     }
+    struct up_host *victim = u->nhosts >= UP_HOSTS_MAX ? idlest(u) : NULL;
+    if (victim)
+        retire(victim);
     if (strlen(q->host) >= RESOLVE_NAME_MAX || u->nhosts >= UP_HOSTS_MAX)
         return NULL;
     struct up_host *h = calloc(1, sizeof *h);
@@ -164,7 +180,7 @@ struct up_host *up_host_get(struct up *u, const struct up_req *q)
     return h;
 }
 
-/* A host without a connection or a request is only remembered while it holds a pool. */
+/* A host without a connection or a request is forgotten. */
 void up_host_maybe_free(struct up_host *h)
 {
     if (h->nconns || !list_empty(&h->waiting))

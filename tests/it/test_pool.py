@@ -372,6 +372,16 @@ def test_num_pools(daemon, upstream):
     assert ask("ecs") not in (a, b, c)
 
 
+def test_more_hosts_than_are_remembered(daemon, make_upstream):
+    """However many may keep connections: the least recently used idle one makes room here, too."""
+    n = 260
+    d = daemon(_upstream=make_upstream(cert=None), workers=1, pool={"num_pools": 1024}, endpoint={
+        "scheme": "http", "services": [{"service": "s%d" % i, "host": "h%d.internal" % i} for i in range(n)]})
+    with d.client() as c:
+        for i in range(n):
+            assert_ok(c.request("GET", ECHO, [("X-Sigferry-Service", "s%d" % i), ONCE]))
+
+
 def test_a_host_beyond_num_pools_is_served_unkept(daemon, upstream):
     d = daemon(pool={"num_pools": 2}, endpoint={"services": HOSTS})
     held = hold(upstream)
