@@ -86,12 +86,14 @@ void up_exchange_start(struct up_conn *uc, struct up_req *q)
 }
 
 /* The bytes to send next; head and body together while both are small, so that they leave in one
- * TLS record. */
+ * TLS record. A streamed body whose end is not known counts as large: what TLS could not send must
+ * be offered again with as many bytes at least. */
 static struct str next_out(struct up *u, struct up_req *q)
 {
     if (q->out < q->head.n) {
         struct str h = str_n(q->head.p + q->out, q->head.n - (size_t)q->out);
-        if (q->out || !q->body || q->body_size == 0 || h.n + q->body_size > UP_SCRATCH / 4)
+        if (q->out || !q->body || q->body_size == 0 || h.n > UP_ONE_RECORD ||
+            q->body_size > UP_ONE_RECORD - h.n)
             return h;
         struct str b = q->body(q, 0, u->scratch + h.n, UP_SCRATCH - h.n);
         if (b.n == 0)
@@ -260,7 +262,7 @@ static void connected(struct conn *c, enum err e, const char *why)
     timer_unset(&h->u->loop->timers, &uc->timer);
     timer_init(&uc->timer, up_conn_timer);
     if (!q) {
-        up_conn_release(uc, true);
+        up_conn_release(uc, nothing_follows(uc));
         return;
     }
     list_unlink(&q->link);
