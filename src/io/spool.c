@@ -59,8 +59,12 @@ static int open_unnamed(const char *dir)
         return -1;
     }
     fd = mkostemp(path, O_CLOEXEC);
-    if (fd >= 0)
-        unlink(path);
+    if (fd >= 0 && unlink(path) != 0) { /* a body must not stay behind */
+        int e = errno;
+        close(fd);
+        errno = e;
+        return -1;
+    }
     return fd;
 }
 
