@@ -86,7 +86,7 @@ bool conn_sent_in_vain(const struct conn *c, uint64_t n);
 /* True for a connection that made a TLS handshake. */
 bool conn_is_tls(const struct conn *c);
 
-/* For doctor: "TLSv1.3 …", peer address. */
+/* libcurl's version at run time, for --version. */
 const char *conn_library_version(void);
 
 #endif

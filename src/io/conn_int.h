@@ -64,7 +64,7 @@ extern int conn_ssl_index;
 /* conn_session.c: has the tickets of c's handshake kept; uses one for the handshake that begins. */
 void conn_session_keep(struct conn *c, SSL_CTX *s);
 void conn_session_use(struct conn *c, SSL *ssl);
-/* A handshake failed: the next one is a whole one. */
+/* A connection was not made, maybe for the session's sake: the next handshake is a whole one. */
 void conn_session_forget(struct conn *c);
 void conn_sessions_free(struct conn_ctx *x);
 

@@ -28,7 +28,7 @@ static uint64_t phase_limit_ns(const struct front *f, enum front_phase p)
     case PHASE_WRITE:
         return (f->o.write_timeout_ns + 1) / 2; /* see takes_nothing */
     case PHASE_LINGER:
-        return 2 * NS_PER_SEC;
+        return FRONT_LINGER_NS;
     default:
         return 0;
     }

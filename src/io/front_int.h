@@ -21,6 +21,8 @@ enum front_phase {
 };
 
 enum { FRONT_DISCARD_MAX = 1 << 20, FRONT_EARLY_BODY_MAX = 256 * 1024 };
+/* How long a client may go on sending a body that nobody wants any more. */
+#define FRONT_LINGER_NS (2 * NS_PER_SEC)
 /* An answer expected within this time, and within so many runs of libmicrohttpd, is waited for
  * without suspending (front_req.c, wait). */
 #define FRONT_HOLD_NS (20 * NS_PER_MS)

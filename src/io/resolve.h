@@ -55,8 +55,7 @@ struct resolve_query {
 
 /* Looks name up. An address literal or a cached answer is given at once: returns true with
  * q->answer set, done is not called. Otherwise returns false and done is called later, exactly
- * once, unless cancelled. A stale answer is given at once too and refreshed behind the scenes.
- * Names that contain no dot but "localhost" resolve as the system does. */
+ * once, unless cancelled. A stale answer is given at once too and refreshed behind the scenes. */
 NODISCARD bool resolve_start(struct resolver *r, struct resolve_query *q, struct loop *loop,
                              const char *name, void (*done)(struct resolve_query *q));
 /* done will not be called any more. From the loop's thread. Fine for a zeroed query, one that was

@@ -5,6 +5,7 @@
 
 #include "base/secret.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 #define LONG_TURN_NS (10 * NS_PER_MS)
@@ -13,8 +14,10 @@ struct up *up_new(struct loop *loop, struct resolver *r, struct stat *st,
                   const struct up_options *o, char *msg, size_t msgsize)
 {
     struct up *u = calloc(1, sizeof *u);
-    if (!u)
+    if (!u) {
+        snprintf(msg, msgsize, "out of memory");
         return NULL;
+    }
     u->loop = loop;
     u->resolver = r;
     u->st = st;
@@ -64,7 +67,7 @@ bool up_configure(struct up *u, const struct up_options *o, char *msg, size_t ms
         next = l->next;
         struct up_host *h = CONTAINER_OF(l, struct up_host, link);
         h->kept = false;
-        h->port = 0; /* matches no request */
+        h->outdated = true;
         up_host_maybe_free(h);
     }
     return true;
@@ -164,18 +167,13 @@ void up_conn_release(struct up_conn *uc, bool reusable)
     list_unlink(&uc->link);
     /* With somebody waiting, a connection that isn't kept serves on all the same. */
     bool wanted = !list_empty(&h->waiting) || (h->kept && h->u->o.idle_ns);
-    if (!reusable || !wanted || too_old(uc)) {
-        up_conn_drop(uc);
-        up_host_feed(h);
-        up_host_maybe_free(h);
-        return;
-    }
     uc->idle_until_ns = clock_ns() + h->u->o.idle_ns;
     if (h->u->o.max_age_ns && uc->born_ns + h->u->o.max_age_ns < uc->idle_until_ns)
         uc->idle_until_ns = uc->born_ns + h->u->o.max_age_ns;
-    if (!up_conn_due(uc, uc->idle_until_ns)) {
+    if (!reusable || !wanted || too_old(uc) || !up_conn_due(uc, uc->idle_until_ns)) {
         up_conn_drop(uc);
         up_host_feed(h);
+        up_host_maybe_free(h);
         return;
     }
     uc->state = UC_IDLE;

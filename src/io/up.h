@@ -27,6 +27,7 @@ struct up_options {
 };
 
 struct up;
+/* NULL when the settings don't work; msg says why. */
 NODISCARD struct up *up_new(struct loop *loop, struct resolver *r, struct stat *st,
                             const struct up_options *o, char *msg, size_t msgsize);
 /* New settings; connections made under other TLS, proxy, connect_to or pool settings, or with other

@@ -9,10 +9,10 @@
 #include "io/up.h"
 
 enum {
-    UP_SCRATCH = 64 * 1024,
-    UP_READ_PER_TURN = 256 * 1024,
-    UP_HOSTS_MAX = 256,
-    UP_ONE_RECORD = 16 * 1024
+    UP_SCRATCH = 64 * 1024,        /* bytes sent or received at a time */
+    UP_READ_PER_TURN = 256 * 1024, /* of one connection, before others have their turn */
+    UP_HOSTS_MAX = 256,            /* remembered at a time */
+    UP_ONE_RECORD = 16 * 1024      /* what one TLS record holds */
 };
 
 struct up_host {
@@ -25,6 +25,7 @@ struct up_host {
     unsigned port, dial_port, proxy_port;
     bool tls, private_ok, kept; /* kept: one of the num_pools with kept-alive connections */
     bool named_dial;            /* connect_to names where it goes */
+    bool outdated;              /* of earlier settings: serves whom it has, and no others */
     char name[RESOLVE_NAME_MAX], dial[RESOLVE_NAME_MAX], proxy_host[RESOLVE_NAME_MAX];
     char proxy[512];
 };

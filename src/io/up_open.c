@@ -101,8 +101,8 @@ static void apply_proxy(struct up_host *h)
 
 static bool same_host(const struct up_host *h, const struct up_req *q)
 {
-    return h->port == q->port && h->tls == q->tls && h->private_ok == q->private_ok &&
-           strcmp(h->name, q->host) == 0;
+    return !h->outdated && h->port == q->port && h->tls == q->tls &&
+           h->private_ok == q->private_ok && strcmp(h->name, q->host) == 0;
 }
 
 /* The least recently used host that holds a pool and does nothing with it; NULL when all are busy.
