@@ -4,16 +4,19 @@
 #include "io/listen_int.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <grp.h>
 #include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/un.h>
+#include <time.h>
 #include <unistd.h>
 
-enum { NAMES_MAX = 64 * 1024, DEFAULT_MODE = 0600 };
+enum { NAMES_MAX = 64 * 1024, DEFAULT_MODE = 0600, LOCK_TRIES = 100, LOCK_PAUSE_MS = 10 };
 
 static bool is_set(const char *s)
 {
@@ -94,6 +97,26 @@ static int someone_listens(const struct sockaddr_un *sun, char *holder, size_t s
     return -1;
 }
 
+/* Several that find the same stale socket replace it one after the other: else the second removes
+ * what the first has bound since. Returns the descriptor that holds the lock, on the directory, so
+ * that no file is needed. -1: it can't be locked, or somebody keeps it locked; then without. */
+static int lock_directory(const struct sockaddr_un *sun)
+{
+    struct timespec pause = {0, LOCK_PAUSE_MS * 1000000L};
+    char dir[sizeof sun->sun_path];
+    size_t n = (size_t)(strrchr(sun->sun_path, '/') - sun->sun_path);
+    snprintf(dir, sizeof dir, "%.*s/", (int)n, sun->sun_path);
+    int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    for (int i = 0; fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) != 0; i++) {
+        if (errno != EWOULDBLOCK || i == LOCK_TRIES) {
+            close(fd);
+            return -1;
+        }
+        (void)nanosleep(&pause, NULL); /* an early end only tries again */
+    }
+    return fd;
+}
+
 /* Makes sure that nothing is at the path: removes a socket file of ours (or of the owner that ours
  * are given to) that nobody listens on. */
 static bool clear_path(const struct sockaddr_un *sun, uint32_t owner, char *msg, size_t msgsize)
@@ -170,6 +193,33 @@ static void explain(const struct sockaddr_un *sun, int e, char *msg, size_t msgs
     snprintf(msg, msgsize, "unix:%s: %s%s", sun->sun_path, strerror(e), hint);
 }
 
+/* Binds a socket to the path and appends it. */
+static bool take_path(const struct sockaddr_un *sun, mode_t mode, uint32_t owner, uint32_t group,
+                      struct listen_set *out, char *msg, size_t msgsize)
+{
+    struct listen_sock s = {.fd = -1, .family = LISTEN_UNIX, .loopback = true};
+    snprintf(s.name, sizeof s.name, "unix:%s", sun->sun_path);
+    s.fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    s.unlink_path = strdup(sun->sun_path);
+    struct stat st;
+    if (s.fd < 0 || !s.unlink_path || !bind_path(s.fd, sun, mode, owner, group) ||
+        lstat(sun->sun_path, &st) != 0) {
+        explain(sun, errno, msg, msgsize);
+        if (s.fd >= 0)
+            close(s.fd);
+        free(s.unlink_path);
+        return false;
+    }
+    s.dev = st.st_dev;
+    s.ino = st.st_ino;
+    if (!listen_append(out, &s, msg, msgsize)) {
+        unlink(sun->sun_path);
+        free(s.unlink_path);
+        return false;
+    }
+    return true;
+}
+
 bool listen_open_unix(const struct listen_spec *spec, struct listen_set *out, char *msg,
                       size_t msgsize)
 {
@@ -189,28 +239,12 @@ bool listen_open_unix(const struct listen_spec *spec, struct listen_set *out, ch
     }
     memcpy(sun.sun_path, path, strlen(path) + 1);
     if (!parse_mode(spec, &mode, msg, msgsize) || !parse_id(spec, false, &owner, msg, msgsize) ||
-        !parse_id(spec, true, &group, msg, msgsize) || !clear_path(&sun, owner, msg, msgsize))
+        !parse_id(spec, true, &group, msg, msgsize))
         return false;
-
-    struct listen_sock s = {.fd = -1, .family = LISTEN_UNIX, .loopback = true};
-    snprintf(s.name, sizeof s.name, "unix:%s", path);
-    s.fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    s.unlink_path = strdup(path);
-    struct stat st;
-    if (s.fd < 0 || !s.unlink_path || !bind_path(s.fd, &sun, mode, owner, group) ||
-        lstat(path, &st) != 0) {
-        explain(&sun, errno, msg, msgsize);
-        if (s.fd >= 0)
-            close(s.fd);
-        free(s.unlink_path);
-        return false;
-    }
-    s.dev = st.st_dev;
-    s.ino = st.st_ino;
-    if (!listen_append(out, &s, msg, msgsize)) {
-        unlink(path);
-        free(s.unlink_path);
-        return false;
-    }
-    return true;
+    int lock = lock_directory(&sun);
+    bool ok = clear_path(&sun, owner, msg, msgsize) &&
+              take_path(&sun, mode, owner, group, out, msg, msgsize);
+    if (lock >= 0)
+        close(lock);
+    return ok;
 }

@@ -342,6 +342,54 @@ START_TEST(a_stale_unix_socket_is_replaced)
 }
 END_TEST
 
+enum { RIVALS = 4, RACES = 100 };
+
+/* Waits for the start, opens the socket, says so and holds it until all have tried. */
+static void compete(int start, int tried, int end)
+{
+    char byte;
+    if (read(start, &byte, 1) != 0)
+        _exit(2);
+    byte = open_unix(NULL, NULL) ? 'y' : 'n';
+    if (write(tried, &byte, 1) != 1 || read(end, &byte, 1) != 0)
+        _exit(2);
+    _exit(0); /* the file stays: stale for the next race */
+}
+
+START_TEST(of_several_that_find_a_stale_unix_socket_one_replaces_it)
+{
+    for (int race = 0; race < RACES; race++) {
+        int start[2], tried[2], end[2], won = 0;
+        char byte;
+        ck_assert(pipe(start) == 0 && pipe(tried) == 0 && pipe(end) == 0);
+        for (int i = 0; i < RIVALS; i++) {
+            pid_t pid = fork();
+            ck_assert_int_ge(pid, 0);
+            if (pid == 0) {
+                close(start[1]);
+                close(end[1]);
+                compete(start[0], tried[1], end[0]);
+            }
+        }
+        close(start[1]);
+        for (int i = 0; i < RIVALS; i++) {
+            ck_assert_int_eq(read(tried[0], &byte, 1), 1);
+            won += byte == 'y';
+        }
+        close(end[1]);
+        for (int i = 0; i < RIVALS; i++) {
+            int status;
+            ck_assert_int_gt(wait(&status), 0);
+            ck_assert_int_eq(status, 0);
+        }
+        close(start[0]), close(tried[0]), close(tried[1]), close(end[0]);
+        ck_assert_msg(won == 1, "%d of %d have the socket in race %d", won, RIVALS, race);
+    }
+    snprintf(upath, sizeof upath, "%s/s", dir);
+    ck_assert_int_eq(unlink(upath), 0);
+}
+END_TEST
+
 START_TEST(a_living_unix_socket_is_not_replaced)
 {
     char pid[32];
@@ -639,6 +687,7 @@ int main(void)
     tcase_add_test(c, unix_sockets_have_the_mode_asked_for);
     tcase_add_test(c, bad_modes_and_names_are_refused);
     tcase_add_test(c, a_stale_unix_socket_is_replaced);
+    tcase_add_test(c, of_several_that_find_a_stale_unix_socket_one_replaces_it);
     tcase_add_test(c, a_living_unix_socket_is_not_replaced);
     tcase_add_test(c, other_files_are_never_removed);
     tcase_add_test(c, closing_leaves_a_successors_socket_alone);
