@@ -50,11 +50,22 @@ static void note_file(const char *path, struct conn_file *out)
         *out = (struct conn_file){st.st_dev, st.st_ino, st.st_size, st.st_mtim, st.st_ctim};
 }
 
+/* Where OpenSSL looks for the system's authorities. */
+static const char *system_path(const char *variable, const char *otherwise)
+{
+    const char *given = secure_getenv(variable);
+    return given ? given : otherwise;
+}
+
 static void note_files(const struct conn_tls *tls, struct conn_file files[CONN_FILES])
 {
-    bool own = tls->ca_file[0];
-    note_file(own ? tls->ca_file : X509_get_default_cert_file(), &files[0]);
-    note_file(own ? "" : X509_get_default_cert_dir(), &files[1]);
+    const char *file = tls->ca_file, *dir = "";
+    if (!file[0]) {
+        file = system_path(X509_get_default_cert_file_env(), X509_get_default_cert_file());
+        dir = system_path(X509_get_default_cert_dir_env(), X509_get_default_cert_dir());
+    }
+    note_file(file, &files[0]);
+    note_file(dir, &files[1]);
     note_file(tls->cert_file, &files[2]);
     note_file(tls->key_file, &files[3]);
 }

@@ -11,10 +11,10 @@ import time
 import pytest
 
 import daemon as daemons
-from checks import ECHO, assert_ok, target
+from checks import ECHO, assert_error, assert_ok, target
 from client import Client, until
 from daemon import config_text, merge, seconds, timed
-from faults import SERVICE, gather, metric, metrics, often, repeats, wait_metric
+from faults import ONCE, SERVICE, gather, metric, metrics, often, repeats, wait_metric
 from load import Load
 
 
@@ -333,6 +333,17 @@ def reload(d, **settings):
     d.write(daemons.merge(d.settings, settings))
     d.signal(signal.SIGHUP)
     d.wait_log("is reloaded", after=mark)
+
+
+def test_a_reload_sees_that_the_systems_certificates_changed(daemon, upstream, certs, tmp_path):
+    """Also where the environment names them."""
+    ca = tmp_path / "ca.pem"
+    ca.write_bytes(certs.ca.read_bytes())
+    d = daemon(tls={"ca_file": ""}, _env={"SSL_CERT_FILE": str(ca)})
+    assert_ok(d.request())
+    ca.write_bytes(certs.pair("stranger")[0].read_bytes())
+    reload(d)
+    assert_error(d.request("GET", ECHO, [SERVICE, ONCE], service=None), 502, "UpstreamTlsFailed")
 
 
 @pytest.mark.parametrize("sent", [b"", b"GET / HTTP/1.1\r\n"], ids=["idle", "head"])
