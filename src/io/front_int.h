@@ -20,7 +20,7 @@ enum front_phase {
     PHASE_COUNT
 };
 
-enum { FRONT_DISCARD_MAX = 1 << 20, FRONT_EARLY_BODY_MAX = 256 * 1024 };
+enum { FRONT_DISCARD_MAX = 1 << 20, FRONT_EARLY_BODY_MAX = 256 * 1024, FRONT_RAW_MAX = 512 };
 /* How long a client may go on sending a body that nobody wants any more. */
 #define FRONT_LINGER_NS (2 * NS_PER_SEC)
 /* An answer expected within this time, and within so many runs of libmicrohttpd, is waited for
@@ -51,6 +51,7 @@ struct front_conn {
     bool answered;  /* it has had an answer: idle, it may be closed at any time */
     bool gone;      /* the peer left or we gave up: the connection ends at the next run */
     bool lingering; /* the answer was written past libmicrohttpd */
+    bool unsaid;    /* … but not whole, or an error was in its place */
     bool own_reads; /* lingering with the connection suspended: we drain the descriptor */
     size_t drained;
     enum { UID_UNASKED, UID_KNOWN, UID_UNKNOWN } uid_state; /* of a TCP peer */

@@ -108,6 +108,46 @@ static bool pull_all(struct front_req *fr, struct buf *out)
     }
 }
 
+/* An error in words, for where there is no request to answer, or no answer that can be given. */
+static size_t raw_error(char *out, size_t size, enum err e, const char *reason, const char *text)
+{
+    char body[256];
+    int n =
+        snprintf(body, sizeof body,
+                 "{\"ResponseMetadata\":{\"RequestId\":\"\",\"Error\":{\"Code\":\"Sigferry.%s\","
+                 "\"Message\":\"%s\"}}}\n",
+                 err_code(e), text);
+    int m =
+        snprintf(out, size,
+                 "HTTP/1.1 %d %s\r\nX-Sigferry-Error: %s\r\n%sContent-Type: application/json\r\n"
+                 "Content-Length: %d\r\nConnection: close\r\n\r\n%s",
+                 err_status(e), reason, err_code(e),
+                 err_status(e) == 503 ? "Retry-After: 1\r\n" : "", n, body);
+    assert(n > 0 && (size_t)n < sizeof body && m > 0 && (size_t)m < size);
+    return (size_t)m;
+}
+
+void front_send_raw_error(int fd, enum err e, const char *reason, const char *text)
+{
+    char all[FRONT_RAW_MAX];
+    size_t n = raw_error(all, sizeof all, e, reason, text);
+    if (send(fd, all, n, MSG_NOSIGNAL | MSG_DONTWAIT) < 0)
+        log_msg(LOG_DEBUG, "an early answer could not be sent: errno %d", errno);
+}
+
+/* Nothing of the answer has gone out: it is not complete, and what is to come can't be waited for.
+ */
+static void say_so_instead(struct front_req *fr, struct buf *out)
+{
+    char all[FRONT_RAW_MAX];
+    const char *why = fr->body_done
+                          ? "the heads of request and answer don't fit into limits.max_header"
+                          : "the answer came before the request was complete, and not whole";
+    buf_reset(out);
+    buf_put(out, all, raw_error(all, sizeof all, ERR_PROTOCOL, "Bad Gateway", why));
+    fr->c->unsaid = true;
+}
+
 void front_answer_early(struct front_req *fr, const struct front_reply *r)
 {
     struct front_conn *c = fr->c;
@@ -126,30 +166,16 @@ void front_answer_early(struct front_req *fr, const struct front_reply *r)
     buf_putz(&out, "Connection: close\r\n\r\n");
     if (!r->no_body && !str_eq(fr->head.method, STR("HEAD")))
         buf_puts(&out, b);
+    if (!whole || out.failed)
+        say_so_instead(fr, &out);
     c->lingering = true;
     front_phase_set(c, PHASE_LINGER);
-    if (!whole || out.failed ||
+    if (out.failed ||
         send(c->watch.fd, out.p, out.n, MSG_NOSIGNAL | MSG_DONTWAIT) != (ssize_t)out.n ||
-        shutdown(c->watch.fd, SHUT_WR) != 0)
+        shutdown(c->watch.fd, SHUT_WR) != 0) {
+        c->unsaid = true;
         front_conn_giveup(c);
+    }
     buf_free(&out);
     buf_free(&body);
-}
-
-void front_send_raw_error(int fd, enum err e, const char *reason, const char *text)
-{
-    char body[256], all[512];
-    int n =
-        snprintf(body, sizeof body,
-                 "{\"ResponseMetadata\":{\"RequestId\":\"\",\"Error\":{\"Code\":\"Sigferry.%s\","
-                 "\"Message\":\"%s\"}}}\n",
-                 err_code(e), text);
-    int m =
-        snprintf(all, sizeof all,
-                 "HTTP/1.1 %d %s\r\nX-Sigferry-Error: %s\r\n%sContent-Type: application/json\r\n"
-                 "Content-Length: %d\r\nConnection: close\r\n\r\n%s",
-                 err_status(e), reason, err_code(e),
-                 err_status(e) == 503 ? "Retry-After: 1\r\n" : "", n, body);
-    if (send(fd, all, (size_t)m, MSG_NOSIGNAL | MSG_DONTWAIT) < 0)
-        log_msg(LOG_DEBUG, "an early answer could not be sent: errno %d", errno);
 }

@@ -272,13 +272,14 @@ void front_on_completed(void *cls, struct MHD_Connection *mc, void **con_cls,
         return;
     *con_cls = NULL;
     if (fr->c) {
-        bool ok = toe == MHD_REQUEST_TERMINATED_COMPLETED_OK;
+        bool ok =
+            toe == MHD_REQUEST_TERMINATED_COMPLETED_OK || (fr->c->lingering && !fr->c->unsaid);
         fr->c->req = NULL;
         fr->f->more = fr->f->more || fr->c->early;
         fr->c->early = false;
         fr->c->answered = true;
         if (fr->opened && fr->user)
-            fr->f->o.ops->gone(fr->user, ok || fr->c->lingering);
+            fr->f->o.ops->gone(fr->user, ok);
         if (!fr->c->gone && !fr->c->lingering)
             front_phase_set(fr->c, PHASE_IDLE);
     }

@@ -226,3 +226,34 @@ def test_big_heads_pass_or_are_refused_in_words(shared, upstream, fields, size):
         assert_error(r, 502, "UpstreamProtocolError")
     else:
         assert all(r.get("X-%d" % i) == "v" * size for i in range(fields)), r
+
+
+def test_an_answer_that_comes_early_and_not_whole(shared, upstream):
+    """In the middle of an upload that does not go on: it can't be streamed, and the client is told."""
+    more = upstream.event()
+    upstream.allow_bad_signature = True
+    upstream.on("r", lambda ex: (ex.send(OK + "Content-Length: 1000\r\n\r\nhalf"), more.wait(seconds(10)),
+                                 ex.close()), early=True)
+    headers = [SERVICE, ONCE, ("Content-Length", "1000"), ("X-Content-Sha256", "0" * 64)]
+    with shared.client() as c:
+        c.send(c.head("PUT", target("r"), headers) + b"b" * 500)
+        r = c.response()
+    more.set()
+    assert (r.status, r.get("X-Sigferry-Error"), r.whole) == (502, "UpstreamProtocolError", True)
+
+
+@pytest.mark.parametrize("size", [100, 20000, 500000])
+@pytest.mark.parametrize("big", ["request", "answer"])
+def test_a_big_head_whose_body_comes_later(shared, upstream, big, size):
+    """An answer that can't be streamed for its head, or the request's: refused in words, and not
+    written down as one that arrived."""
+    more = upstream.event()
+    field = ("X-Much", "v" * 15000)
+    head = OK + ("%s: %s\r\n" % field if big == "answer" else "") + "Content-Length: %d\r\n\r\n" % size
+    upstream.on("r", lambda ex: (ex.send(head), more.wait(seconds(10)), ex.send(b"b" * size)))
+    mark = shared.mark()
+    r = shared.request("GET", target("r"), [ONCE] + ([field] if big == "request" else []))
+    more.set()
+    assert (r.status, r.get("X-Sigferry-Error"), r.whole) == (502, "UpstreamProtocolError", True)
+    assert "max_header" in r.json["ResponseMetadata"]["Error"]["Message"]
+    shared.wait_log("action=Echo .* error=ClientGone", after=mark)
