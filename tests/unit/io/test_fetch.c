@@ -202,10 +202,8 @@ START_TEST(another_thread_can_end_it)
     raw = "";
     q.read_ns = 60 * NS_PER_SEC;
     q.cancel_fd = fd;
-    uint64_t start = clock_fresh_ns();
     ck_assert_int_eq(pthread_create(&t, NULL, cancel_later, &fd), 0);
-    ck_assert_int_eq(run(), ERR_SHUTTING_DOWN);
-    ck_assert_uint_lt(clock_fresh_ns() - start, NS_PER_SEC);
+    ck_assert_int_eq(run(), ERR_SHUTTING_DOWN); /* else it would be a time-out, a minute later */
     pthread_join(t, NULL);
     close(fd);
 }

