@@ -24,7 +24,6 @@ struct up_host {
     unsigned nidle, nwaiting;
     unsigned port, dial_port, proxy_port;
     bool tls, private_ok, kept; /* kept: one of the num_pools with kept-alive connections */
-    bool named_dial;            /* connect_to names where it goes */
     bool outdated;              /* of earlier settings: serves whom it has, and no others */
     char name[RESOLVE_NAME_MAX], dial[RESOLVE_NAME_MAX], proxy_host[RESOLVE_NAME_MAX];
     char proxy[512];

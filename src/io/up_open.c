@@ -49,7 +49,6 @@ static void apply_connect_to(struct up_host *h)
             copy(h->dial, sizeof h->dial, to_host);
         if (to_port.n && str_u64(to_port, 65535, &p))
             h->dial_port = (unsigned)p;
-        h->named_dial = true;
         return;
     }
 }
@@ -219,7 +218,7 @@ static void dial(struct up_conn *uc)
                             .proxy_host = h->proxy_host,
                             .proxy_port = h->proxy_port,
                             .addrs = &uc->rq.answer,
-                            .private_ok = h->private_ok || h->named_dial,
+                            .private_ok = h->private_ok,
                             .connect_ns = uc->req ? uc->req->connect_ns : 30 * NS_PER_SEC};
     uc->state = UC_CONNECTING;
     uc->conn = conn_open(u->ctx, &t, &up_conn_ops, uc);

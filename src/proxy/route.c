@@ -292,7 +292,7 @@ static enum err choose_upstream(struct route_work *w)
     }
     if (!r->host_header.p)
         return route_full(w->why);
-    r->by_name = r->by_name || route_is_redirected(w->c, r->host, r->port);
+    r->by_name = r->by_name || route_is_named(w->c, r->host, r->port);
     if (r->policy && r->policy->regions.n)
         r->host_region = route_host_region(w, r->host);
     return ERR_OK;

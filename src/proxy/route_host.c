@@ -324,16 +324,16 @@ static struct str cut_field(struct str *rest)
     return str_cut(rest, ':');
 }
 
-bool route_is_redirected(const struct conf *c, struct str host, unsigned port)
+bool route_is_named(const struct conf *c, struct str host, unsigned port)
 {
     for (size_t i = 0; i < c->connect_to.n; i++) {
         struct str rest = str_of(c->connect_to.v[i]);
-        struct str from = cut_field(&rest), from_port = cut_field(&rest);
+        struct str from = cut_field(&rest), from_port = cut_field(&rest), to = cut_field(&rest);
         uint64_t number;
         if (from.n && !str_ieq(from, host))
             continue;
         if (from_port.n == 0 || (str_u64(from_port, 65535, &number) && number == port))
-            return true;
+            return from.n || to.n; /* the first that fits counts; else it only moves ports */
     }
     return false;
 }

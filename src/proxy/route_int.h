@@ -99,8 +99,8 @@ NODISCARD enum err route_override_check(struct route_work *w);
 struct str route_host_service(struct route_work *w, const struct uri_host *h, struct str wanted);
 /* The region that an upstream host's name says, {NULL,0} when it says none. */
 struct str route_host_region(struct route_work *w, struct str host);
-/* True when connect_to redirects that host and port: configured by name. */
-bool route_is_redirected(const struct conf *c, struct str host, unsigned port);
+/* True when connect_to names that host, or where to go for it: configured by name. */
+bool route_is_named(const struct conf *c, struct str host, unsigned port);
 
 /* The table's or the configuration's spelling of a service; the name itself when unknown. */
 struct str route_service_name(const struct conf *c, struct str name);

@@ -186,6 +186,21 @@ def test_an_override_is_no_configured_name(daemon, upstream, monkeypatch, tmp_pa
     assert upstream.accepted == 0
 
 
+@pytest.mark.parametrize("entry,named", [(":::{0}", False), (":{0}::{0}", False),
+                                         ("alt.internal:::{0}", True)], ids=["all", "a port", "a name"])
+def test_connect_to_that_names_no_host_allows_none(daemon, upstream, monkeypatch, tmp_path, entry, named):
+    """HOST:PORT:CONNECT-HOST:CONNECT-PORT with empty hosts moves ports: all hosts are meant, none is named."""
+    own_hosts(monkeypatch, tmp_path, [("127.0.0.1", "alt.internal")])
+    there = "alt.internal:%d" % upstream.port
+    d = daemon(connect_to=[entry.format(upstream.port)], security={"endpoint_overrides": [there]})
+    r = d.request("GET", ECHO, [ONCE, ("X-Sigferry-Endpoint", there)])
+    if named:
+        assert_ok(r)
+    else:
+        assert_error(r, 403, "EndpointNotAllowed")
+    assert upstream.accepted == named
+
+
 def test_a_kept_connection_of_a_configured_name_is_not_lent(daemon, upstream, monkeypatch, tmp_path):
     """One pool a host, and another for the same host when it wasn't configured by name."""
     own_hosts(monkeypatch, tmp_path, [("127.0.0.1", "alt.internal")])
