@@ -7,6 +7,7 @@ top=$(cd "$(dirname "$0")/.." && pwd)
 export srcdir=$top CK_DEFAULT_TIMEOUT=600 CK_TIMEOUT_MULTIPLIER=20
 [ $# -gt 0 ] || mapfile -t programs < <(find tests/unit -name 'test_*' -type f -perm -u+x | sort)
 [ $# -eq 0 ] || programs=("$@")
+[ ${#programs[@]} -gt 0 ] || { echo "no unit tests are built here ($PWD): make check TESTS="; exit 1; }
 bad=0 build=$PWD
 # One that replaces malloc itself has nothing for valgrind to see.
 for program in "${programs[@]}"; do

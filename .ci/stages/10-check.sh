@@ -28,5 +28,9 @@ if grep -q -s '^:test-result: SKIP' "$build/tests/it/run.trs"; then
     echo "the integration tests were left out: $(head -n 1 "$log")"
     skipped=$((skipped + 1))
 fi
+if [ -z "$(find "$build/tests/unit" -name '*.trs' 2>/dev/null)" ]; then
+    echo "the unit tests were left out: configure found no check (Debian: apt-get install check)"
+    skipped=$((skipped + 1))
+fi
 echo "passed=$passed failed=$failed skipped=$skipped" >"$CI_RESULT"
 exit $rc

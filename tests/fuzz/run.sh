@@ -35,8 +35,7 @@ run() {
     fi
 }
 
-mkdir -p corpus
-rm -f corpus/failed
+mkdir -p corpus && : >corpus/failed || exit 1
 for name; do
     name=$(basename "$name" .c)
     if [ ! -x "tests/fuzz/$name" ]; then

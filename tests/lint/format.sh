@@ -10,5 +10,6 @@ if [ -z "$tool" ]; then
     echo "skipped: clang-format 14 is not installed"
     exit 77
 fi
-find src tests/unit tests/fuzz -name '*.[ch]' 2>/dev/null | sort |
-    xargs "$tool" --dry-run -Werror --ferror-limit=3
+mapfile -t files < <(find src tests -name '*.[ch]' | sort)
+[ ${#files[@]} -gt 100 ] || { echo "format: the sources are not found"; exit 99; }
+"$tool" --dry-run -Werror --ferror-limit=3 "${files[@]}"

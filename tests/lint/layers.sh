@@ -76,6 +76,10 @@ while IFS=: read -r file line text; do
     esac
 done < <(grep -rn -E --include='*.[ch]' --include='*.def' '^[[:space:]]*#[[:space:]]*include' src | sort)
 
+for file in "${!never[@]}"; do
+    [ -f "$file" ] || fail "there is no $file: name the file that took its place, or drop its row"
+done
+
 # A row that nothing needs would let the library in again unseen.
 while read -r prefix user; do
     if ! grep -q -s "^#include <$prefix" "$user"; then

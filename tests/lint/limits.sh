@@ -12,7 +12,7 @@ find src -name '*.[ch]' -print0 | sort -z | xargs -0 awk '
             bad = 1
         }
     }
-    FNR == 1 { close_file(); file = FILENAME; generated = 0; start = 0 }
+    FNR == 1 { close_file(); file = FILENAME; generated = 0; start = 0; files++ }
     { lines = FNR }
     FNR <= 5 && /[Gg]enerated by/ { generated = 1 }
     # Linux braces: the body of a function, and only that, opens in the first column.
@@ -25,5 +25,12 @@ find src -name '*.[ch]' -print0 | sort -z | xargs -0 awk '
         start = 0
     }
     { previous = $0 }
-    END { close_file(); exit bad }
+    END {
+        close_file()
+        if (files < 100) {
+            print "limits: the sources are not found"
+            bad = 1
+        }
+        exit bad
+    }
 '

@@ -28,15 +28,17 @@ diff <(defined) <(rows | cut -d ' ' -f 1 | sort) ||
     fail "the metrics of the sources (<) and of docs/METRICS.md (>) differ"
 
 # Labels of stat.def, and those that metrics.c gives to counted series.
-while read -r name label; do
-    rows | grep -q -E "^$name (.* )?$label( |\$)" || fail "docs/METRICS.md: $name has a label $label"
-done < <(
+labelled() {
     sed -n -E 's/^X\([^"]*"([a-z_]+)", *"([a-z]+)=.*/\1 \2/p' src/base/stat.def
     tr -d '\n' <src/daemon/metrics.c |
         grep -o -E '"sigferry_[a-z_]+", +"[^"]*", +\{("[a-z]+"|NULL), ("[a-z]+"|NULL), ("[a-z]+"|NULL)\}' |
         sed -E 's/^"([a-z_]+)".*\{(.*)\}$/\1 \2/; s/NULL//g' | tr -d '",' |
         while read -r name labels; do for label in $labels; do echo "$name $label"; done; done
-)
+}
+[ "$(labelled | wc -l)" -ge 5 ] || fail "the sources' labels are not found"
+while read -r name label; do
+    rows | grep -q -E "^$name (.* )?$label( |\$)" || fail "docs/METRICS.md: $name has a label $label"
+done < <(labelled)
 
 known=$(defined)
 labels=$(rows | cut -d ' ' -f 2- | tr ' ' '\n' | sort -u)

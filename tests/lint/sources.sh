@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# Every source, header, unit test and fuzzer stands in Makefile.am's lists, and nothing else does.
+# Every source, header, unit test, fuzzer and lint script stands in Makefile.am's lists, and nothing else does.
 # `sources.sh --fix` writes the lists anew from the tree.
 set -u
 export LC_ALL=C
@@ -56,8 +56,16 @@ if ! diff <(listed) <(wanted); then
     exit 1
 fi
 
-# In a checkout: whatever else is in the tree is distributed as well.
-if [ -d .git ] && git --version >/dev/null 2>&1; then
+# A lint script that stands in no list checks nothing. analyze.sh takes minutes: `make analyze`.
+if ! diff <(sed -n '/^lint_tests =/,/[^\\]$/p' Makefile.am | grep -o 'tests/lint/[a-z_]*\.sh' | sort) \
+    <(find tests/lint -name '*.sh' ! -name analyze.sh | sort); then
+    echo "Makefile.am's lint_tests (<) and tests/lint (>) differ"
+    exit 1
+fi
+
+# In a checkout: whatever else is in the tree is distributed as well. A worktree's .git is a file; git
+# reads no checkout that belongs to somebody else.
+if [ -e .git ] && git ls-files >/dev/null 2>&1; then
     # shellcheck disable=SC1003 # no quote is meant
     distributed=$(sed -n '/^EXTRA_DIST =/,/[^\\]$/p' Makefile.am | tr -d '\\')
     missing=$(git ls-files --cached --others --exclude-standard | while IFS= read -r file; do

@@ -50,6 +50,10 @@ done
 
 # The same sandbox in both, and what the service needs to be told about its life.
 body() { sed -n '/^# --- sandbox/,/^\[Install\]/p' "$1"; }
+if [ "$(body "$src/systemd/sigferry.service" | wc -l)" -lt 20 ]; then
+    echo "sigferry.service: its sandbox is not found"
+    bad=1
+fi
 if ! diff <(body "$src/systemd/sigferry.service") <(body "$src/systemd/sigferry@.service"); then
     echo "sigferry.service (<) and sigferry@.service (>) differ in their sandbox"
     bad=1
