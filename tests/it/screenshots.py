@@ -5,17 +5,15 @@ and dark, as wide as a desk's screen and a phone's, with and without scripts.
     SIGFERRY=build/sigferry python3 tests/it/screenshots.py DIRECTORY"""
 
 import json
-import shutil
 import subprocess
 import sys
-import tempfile
 from pathlib import Path
 
+from browser import BROWSER, home
 from client import until
 from faults import ONCE, gather, metric
 from soak import ROLE, rig
 
-BROWSER = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 DARK = ["--blink-settings=preferredColorScheme=0"]
 SHOTS = {"light": (1280, []), "dark": (1280, DARK), "phone": (390, []), "phone-dark": (390, DARK),
          "no-scripts": (1280, [])}
@@ -54,14 +52,15 @@ def shoot(url, directory):
     made = []
     for name, (width, options) in SHOTS.items():
         path = Path(directory, name + ".png")
-        with tempfile.TemporaryDirectory(prefix="sigferry-profile-") as profile:
+        with home() as (profile, env):
             if name == "no-scripts":
                 Path(profile, "Default").mkdir()
                 Path(profile, "Default", "Preferences").write_text(json.dumps(NO_SCRIPTS))
             run = subprocess.run(
                 [BROWSER, "--headless=new", "--no-sandbox", "--disable-gpu", "--hide-scrollbars",
                  "--user-data-dir=" + profile, "--window-size=%d,%d" % (width, 2200), "--virtual-time-budget=1500",
-                 "--screenshot=%s" % path, *options, url], capture_output=True, text=True, timeout=120)
+                 "--screenshot=%s" % path, *options, url], capture_output=True, text=True, timeout=120,
+                env=env)
         assert path.exists(), run.stderr
         made.append(path)
     return made

@@ -8,19 +8,17 @@ import http.server
 import json
 import os
 import re
-import shutil
 import signal
 import subprocess
 import threading
 
 import pytest
 
+from browser import BROWSER, home, in_a_browser
 from checks import assert_error, assert_ok, target
 from client import Client, until
 from daemon import seconds
 
-BROWSER = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-in_a_browser = pytest.mark.skipif(not BROWSER, reason="no Chromium (Debian: apt-get install chromium)")
 NO_SCRIPTS = {"profile": {"default_content_setting_values": {"javascript": 2}}}
 
 
@@ -74,19 +72,20 @@ class Mirror:
         self.server.shutdown()
         self.server.server_close()
 
-    def dom(self, tmp_path, path="", virtual_ms=5000):
+    def dom(self, path="", virtual_ms=5000):
         try:
-            return dom_of(self.url + path, tmp_path, virtual_ms)
+            return dom_of(self.url + path, virtual_ms)
         finally:
             self.stop()
 
 
-def dom_of(url, tmp_path, virtual_ms=5000):
+def dom_of(url, virtual_ms=5000):
     """What the page has become after that time."""
-    run = subprocess.run(
-        [BROWSER, "--headless=new", "--no-sandbox", "--disable-gpu", "--user-data-dir=%s" % tmp_path,
-         "--virtual-time-budget=%d" % virtual_ms, "--dump-dom", url],
-        capture_output=True, text=True, timeout=seconds(60))
+    with home() as (directory, env):
+        run = subprocess.run(
+            [BROWSER, "--headless=new", "--no-sandbox", "--disable-gpu", "--user-data-dir=" + directory,
+             "--virtual-time-budget=%d" % virtual_ms, "--dump-dom", url],
+            capture_output=True, text=True, timeout=seconds(60), env=env)
     assert "<main>" in run.stdout, run.stdout + run.stderr
     return run.stdout
 
@@ -101,9 +100,9 @@ def test_the_script_is_the_one_that_the_policy_allows(shared):
 
 
 @in_a_browser
-def test_the_page_renews_itself(shared, tmp_path):
+def test_the_page_renews_itself(shared):
     m = Mirror(shared)
-    dom = m.dom(tmp_path)
+    dom = m.dom()
     assert int(re.search(r"turn (\d+)", dom)[1]) >= 2, m.asked
     own = [a for a in m.asked if a[0] == "/"]
     assert own[0] == ("/", "document") and {a[1] for a in own[1:]} == {"empty"}, m.asked
@@ -113,13 +112,13 @@ def test_the_page_renews_itself(shared, tmp_path):
 
 @in_a_browser
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
-def test_the_daemon_answers_its_own_script(shared, tmp_path, host):
-    dom = dom_of("http://%s:%d/" % (host, shared.admin[1]), tmp_path)
+def test_the_daemon_answers_its_own_script(shared, host):
+    dom = dom_of("http://%s:%d/" % (host, shared.admin[1]))
     assert '<body class="">' in dom, "set once an answer has come"
 
 
 @in_a_browser
-def test_a_daemon_that_is_gone_is_said_to_be(daemon, upstream, tmp_path):
+def test_a_daemon_that_is_gone_is_said_to_be(daemon, upstream):
     d = daemon()
     m = Mirror(d)
     first = page(d)
@@ -128,35 +127,37 @@ def test_a_daemon_that_is_gone_is_said_to_be(daemon, upstream, tmp_path):
         h.send_response(200 if len(m.asked) == 1 else 503),
         [h.send_header(n, first.get(n)) for n in ("Content-Type", "Content-Security-Policy")],
         h.send_header("Content-Length", str(len(first.body))), h.end_headers(), h.wfile.write(first.body))
-    assert '<body class="lost">' in m.dom(tmp_path)
+    assert '<body class="lost">' in m.dom()
 
 
 @in_a_browser
-def test_the_page_without_scripts(shared, tmp_path):
-    (tmp_path / "Default").mkdir()
-    (tmp_path / "Default" / "Preferences").write_text(json.dumps(NO_SCRIPTS))
+def test_the_page_without_scripts(shared):
     m = Mirror(shared)
-    browser = subprocess.Popen(
-        [BROWSER, "--headless=new", "--no-sandbox", "--disable-gpu", "--user-data-dir=%s" % tmp_path,
-         "--remote-debugging-port=0", m.url], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-        start_new_session=True, env=dict(os.environ, HOME=str(tmp_path)))
-    try:
-        until(lambda: len([a for a in m.asked if a[0] == "/"]) >= 2, seconds(40), "the page to be loaded again")
-    finally:
-        os.killpg(browser.pid, signal.SIGKILL)  # its own session: the browser and its helpers, nobody else
-        browser.wait()
-        m.stop()
+    with home() as (directory, env):
+        os.mkdir(os.path.join(directory, "Default"))
+        with open(os.path.join(directory, "Default", "Preferences"), "w", encoding="utf-8") as f:
+            json.dump(NO_SCRIPTS, f)
+        browser = subprocess.Popen(
+            [BROWSER, "--headless=new", "--no-sandbox", "--disable-gpu", "--user-data-dir=" + directory,
+             "--remote-debugging-port=0", m.url], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+            start_new_session=True, env=env)
+        try:
+            until(lambda: len([a for a in m.asked if a[0] == "/"]) >= 2, seconds(40), "the page to be loaded again")
+        finally:
+            os.killpg(browser.pid, signal.SIGKILL)  # its own session: the browser and its helpers, nobody else
+            browser.wait()
+            m.stop()
     assert {a[1] for a in m.asked if a[0] == "/"} == {"document"}, m.asked
 
 
 @in_a_browser
 @pytest.mark.parametrize("width", [390, 1280])
-def test_the_page_fits(shared, upstream, tmp_path, width):
+def test_the_page_fits(shared, upstream, width):
     """Nothing stands out to the right, with failures that have long reasons."""
     upstream.on("down", lambda ex: ex.error(503, "Busy", [("X-Tt-Logid", "2026" * 15)]))
     shared.request("GET", target("down"), [("X-Sigferry-Num-Max-Retries", "0")])
     shared.request("GET", "/?Action=%s&Version=2020-04-01" % ("LongAction" * 8), [("X-Sigferry-Region", "-" * 80)])
-    dom = Mirror(shared, csp=False).dom(tmp_path, "frame%d" % width, virtual_ms=1000)
+    dom = Mirror(shared, csp=False).dom("frame%d" % width, virtual_ms=1000)
     shown = int(re.search(r"<title>is (\d+)</title>", dom)[1])
     assert width - 20 < shown <= width, "with room for a scroll bar"
 
