@@ -4,7 +4,8 @@
  *   [0] milliseconds each look-up takes   [1] its result, 0 or an EAI_ code
  *   [2] look-ups begun   [3] look-ups under way   [4] the most there were under way at once
  *   [5] last byte of the address 127.0.0.x that is the answer, 1 when 0
- *   [6] look-ups by the thread of a worker, which must never make one */
+ *   [6] look-ups by the thread of a worker, which must never make one
+ *   [7] not 0: ::1 stands before that address */
 #include "shim_page.h"
 
 #include <dlfcn.h>
@@ -44,9 +45,16 @@ int getaddrinfo(const char *name, const char *service, const struct addrinfo *hi
         char text[16] = "127.0.0.1";
         if (page[5])
             text[8] = (char)('0' + page[5]);
-        struct addrinfo numeric = *hints;
-        numeric.ai_flags |= AI_NUMERICHOST;
-        rc = next(text, service, &numeric, out);
+        struct addrinfo numeric = *hints, *four = NULL;
+        numeric.ai_flags = (numeric.ai_flags | AI_NUMERICHOST) & ~AI_ADDRCONFIG;
+        rc = next(text, service, &numeric, &four);
+        *out = four;
+        if (rc == 0 && page[7] && (rc = next("::1", service, &numeric, out)) == 0) {
+            struct addrinfo *last = *out; /* glibc frees each element of a list by itself */
+            while (last->ai_next)
+                last = last->ai_next;
+            last->ai_next = four;
+        }
     }
     page[3]--;
     return rc;

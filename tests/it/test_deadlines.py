@@ -3,17 +3,15 @@
 the client (head, body, idle, an answer that is not taken)."""
 
 import hashlib
-import re
 import socket
-import threading
 import time
 
 import pytest
 
-from checks import ECHO, assert_error, assert_ok, needs_localhost, target
-from client import Client, until
+from checks import ECHO, assert_error, assert_ok, target
+from client import until
 from daemon import seconds, timed
-from faults import ONCE, SERVICE, gather, metric
+from faults import ONCE, SERVICE, metric
 
 READ = ("X-Sigferry-Read-Timeout", "0.3")
 
@@ -66,13 +64,6 @@ def test_each_attempt_has_its_own_connect_timeout(daemon, make_upstream):
     assert_error(r, 504, "UpstreamConnectTimeout")
     assert r.get("X-Sigferry-Attempts") == "3"
     u.wait(lambda: u.accepted == 3)
-
-
-@needs_localhost
-def test_a_dead_address_does_not_hide_a_live_one(daemon, upstream):
-    """localhost is ::1 and 127.0.0.1; only the second answers (happy eyeballs)."""
-    d = daemon(connect_to=["::localhost:%d" % upstream.port])
-    assert_ok(limited(lambda: d.request("POST", ECHO, body=b"x"), 0, 0.5))
 
 
 # -- silence -----------------------------------------------------------------------------------

@@ -8,10 +8,11 @@ import time
 import pytest
 
 from checks import ECHO, assert_error, assert_ok, target
+from client import until
 from daemon import seconds, timed
-from faults import ONCE, SERVICE, Shim, gather, leave, metric, wait_metric
+from faults import ONCE, Shim, gather, leave, metric, wait_metric
 
-LATENCY, RESULT, BEGUN, RUNNING, MOST, ADDRESS, BY_WORKER = range(7)
+LATENCY, RESULT, BEGUN, RUNNING, MOST, ADDRESS, BY_WORKER, BOTH_FAMILIES = range(8)
 EAI_NONAME, EAI_AGAIN = -2, -3
 HOSTS = [{"service": "ecs", "host": "ecs.internal"}] + [
     {"service": s, "host": "%s.internal" % h} for s, h in (("iam", "alt"), ("vpc", "custom"))]
@@ -25,7 +26,7 @@ def shim(tmp_path_factory):
 @pytest.fixture
 def start(daemon, upstream, shim):
     """A daemon whose services: ecs is found by address, all others by name through the shim."""
-    for i in range(7):
+    for i in range(8):
         shim.set(i, 0)
 
     def go(**kw):
@@ -67,8 +68,7 @@ def test_a_slow_look_up_delays_nobody_else(start, upstream, shim):
     results = []
     waiter = threading.Thread(target=lambda: results.append(timed(d.request, service="iam")))
     waiter.start()
-    while not shim.get(RUNNING):
-        time.sleep(0.001)
+    until(lambda: shim.get(RUNNING), seconds(5), "the look-up")
     waits = loop_latency(d, 0.2)
     assert shim.get(RUNNING) == 1
     assert_ok(d.request())  # and the upstream side goes on as well
@@ -162,3 +162,14 @@ def test_the_last_good_answer_serves_while_the_name_fails(start, upstream, shim)
         assert_ok(r)
         assert took < seconds(0.5)
     assert upstream.accepted == 11
+
+
+def test_a_dead_family_does_not_hide_a_live_one(start, upstream, shim):
+    """The name has ::1 and 127.0.0.1, in that order; only the second answers (happy eyeballs)."""
+    shim.set(BOTH_FAMILIES, 1)
+    d = start()
+    for _ in range(2):
+        r, took = timed(d.request, "POST", ECHO, [ONCE], b"x", service="iam")
+        assert_ok(r)
+        assert took < seconds(0.5)
+    assert shim.get(BEGUN) == 1
