@@ -10,7 +10,7 @@ import daemon as daemons
 from checks import assert_ok
 from memory import derived, places, readable, snapshot
 from test_credentials import (  # noqa: F401 (fixtures)
-    BASE, CLI, ROLE, SESSION, SSO, STATIC, ask, cli_config, fake, home, keys_file, private, proxy,
+    BASE, CLI, ROLE, SESSION, SSO, STATIC, cli_config, fake, home, keys_file, private, proxy,
     role_profile, sso_cache)
 
 SCOPES = [("ecs", "cn-beijing"), ("iam", "cn-beijing"), ("ecs", "cn-shanghai")]
@@ -41,11 +41,15 @@ def assert_absent(d, secret, days, token=None):
         assert places(memory, key.hex()) == [], name
 
 
+def assert_only_hidden(memory, text):
+    found = places(memory, text)
+    assert found and all(hidden for _, hidden, _ in found), (text, found)
+
+
 def assert_hidden(d, secret, days, token=None):
     """In use: there, and only where no dump takes it. The session token is in each request's head."""
     memory = snapshot(d.pid)
-    found = places(memory, secret)
-    assert found and all(hidden for _, hidden, _ in found), found
+    assert_only_hidden(memory, secret)
     open_ = 0
     for name, key in keys_of(secret, days).items():
         at = places(memory, key)
@@ -112,8 +116,8 @@ def test_a_login_in_a_browser(proxy, fake, home):  # noqa: F811
     d = proxy(CLI, _env={"HOME": str(home)})
     check_rotations(d, fake)
     memory = snapshot(d.pid)
-    assert all(hidden for text in ("access-2", "refresh-2", "client-s")
-               for _, hidden, _ in places(memory, text))
+    for text in ("access-2", "refresh-2", "client-s"):
+        assert_only_hidden(memory, text)
     assert places(memory, "refresh-1") == []
 
 
@@ -157,8 +161,8 @@ def test_the_configuration(proxy):  # noqa: F811
         return {r.get("X-Date")[:8] for r in d.upstream.requests}
 
     days = asks(old["token"])
-    assert_hidden_only = [places(snapshot(d.pid), v) for k, v in old.items() if k != "token"]
-    assert all(assert_hidden_only), "the search finds nothing"
+    memory = snapshot(d.pid)
+    assert all(places(memory, v) for k, v in old.items() if k != "token"), "the search finds nothing"
     d.upstream.keys[BASE[0]] = (new["secret_key"], None)
     mark = d.mark()
     d.write(daemons.merge(d.settings, settings(new)))
@@ -171,7 +175,7 @@ def test_the_configuration(proxy):  # noqa: F811
     for key in derived(old["secret_key"], days.pop(), "cn-beijing", "ecs"):
         assert places(memory, key) == []
     for name in ("secret_key", "local"):
-        assert all(hidden for _, hidden, _ in places(memory, new[name])), name
+        assert_only_hidden(memory, new[name])
 
 
 @readable

@@ -288,11 +288,12 @@ def test_the_pool_empties_when_the_upstream_goes(daemon, upstream):
     w.responses()
     w.close()
     assert upstream.open == 5
-    upstream.close_idle()
 
     def idle():
         return sum(v for k, v in metrics(d).items()
                    if k.startswith("sigferry_pool_connections") and 'state="idle"' in k)
+    until(lambda: idle() == 5, seconds(5), "the pool's gauge, which follows once a second")
+    upstream.close_idle()
     until(lambda: idle() == 0, seconds(5), "an empty pool")
 
 

@@ -76,10 +76,7 @@ def test_two_actions_are_refused_whatever_the_policy_says(readonly, upstream, qu
                                    "Action=DescribeInstances%23&Version=2020-04-01"])
 def test_what_hides_in_a_value_stays_in_it(readonly, upstream, query):
     """Such a value begins like an allowed action; upstream it must arrive as this one odd value."""
-    r = readonly.request("GET", "/?" + query)
-    if r.status != 200:
-        assert r.status in (400, 403) and upstream.requests == []
-        return
+    assert_ok(readonly.request("GET", "/?" + query))
     pairs = [p for p in upstream.one().target[2:].split("&") if p.lower().startswith("action")]
     assert len(pairs) == 1 and not re.search("[;#]", pairs[0]) and pairs[0].count("=") == 1
 
@@ -256,8 +253,8 @@ def test_a_pinned_profile(daemon, upstream):
 def test_a_listeners_profile_is_not_overridden_by_a_header(daemon, upstream):
     d = daemon(listen=[{"address": "127.0.0.1:0", "profile": "second"}])
     r = d.request("GET", READ, [("X-Sigferry-Profile", "default")])
-    assert r.status in (200, 403)
-    assert {r.verdict.access_key for r in upstream.requests} <= {daemons.SECOND_KEY[0]}
+    assert_ok(r)
+    assert upstream.one().verdict.access_key == daemons.SECOND_KEY[0]
 
 
 @pytest.mark.parametrize("extra", [
@@ -285,11 +282,9 @@ def test_a_signature_for_another_service_does_not_move_the_host(shared, upstream
              "Signature=" + "0" * 64)
     r = shared.request("GET", READ, [("Authorization", dummy)], host="iam.volcengineapi.com",
                        service=None)
-    if r.status == 200:
-        assert_scope(upstream.one(), "iam", "cn-beijing")
-        assert upstream.one().get("Host").startswith("iam.")
-    else:
-        assert r.status == 403 and upstream.requests == []
+    assert_ok(r)
+    assert_scope(upstream.one(), "iam", "cn-beijing")
+    assert upstream.one().get("Host").startswith("iam.")
 
 
 def test_presign_needs_permission_and_a_policy_does_not_give_it(readonly, upstream):
