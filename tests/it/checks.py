@@ -1,11 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """What several test files assert the same way."""
 
+import http.client
 import itertools
 import json
+import re
 import socket
+import ssl
 
 import pytest
+
+from daemon import seconds
 
 # Actions the tests call; the upstream echoes unless a test scripts them.
 ECHO = "/?Action=Echo&Version=2020-04-01"
@@ -27,6 +32,10 @@ def knows_localhost():
 # A bare chroot has no /etc/hosts, and the daemon asks the system for names.
 needs_localhost = pytest.mark.skipif(not knows_localhost(),
                                      reason="the system's resolver does not know localhost")
+
+
+# No label may have 64 letters: that there is no such name is known without asking anybody.
+UNKNOWN_NAME = "a" * 64 + ".volcengineapi.com"
 
 
 def own_host():
@@ -63,6 +72,19 @@ def assert_ok(r):
 def assert_scope(request, service, region):
     assert request.verdict.ok, request.verdict.why
     assert (request.verdict.service, request.verdict.region) == (service, region)
+
+
+def fetch_presigned(url, upstream, certs):
+    """GETs a link from the upstream itself, as someone without the daemon would; (status, body)."""
+    m = re.fullmatch(r"https://([^/]+)(/[^ ]*)", url)
+    assert m, url
+    context = ssl.create_default_context(cafile=str(certs.ca))
+    raw = socket.create_connection(("127.0.0.1", upstream.port), timeout=seconds(10))
+    with context.wrap_socket(raw, server_hostname=m[1]) as s:
+        s.sendall(("GET %s HTTP/1.1\r\nHost: %s\r\n\r\n" % (m[2], m[1])).encode())
+        r = http.client.HTTPResponse(s)
+        r.begin()
+        return r.status, r.read()
 
 
 def as_pairs(headers):

@@ -7,7 +7,6 @@ import threading
 from checks import target
 from client import Client
 from daemon import seconds
-from faults import SERVICE
 
 
 class Load:
@@ -37,7 +36,8 @@ class Load:
             client.close()
             return "unheard", None
         try:
-            whole = len(raw.read()) is not None and raw.isclosed()
+            raw.read()
+            whole = raw.isclosed()
         except (http.client.HTTPException, OSError):
             whole = False
         if not whole:

@@ -23,6 +23,7 @@ class Relay:
             threading.Thread(target=self.serve, args=(sock,), daemon=True).start()
 
     def close(self):
+        self.listener.shutdown(socket.SHUT_RDWR)  # or accept() would go on waiting, and the port be open
         self.listener.close()
 
     def join(self, near, far):

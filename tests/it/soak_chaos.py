@@ -238,7 +238,7 @@ def judge(n, outcome, fates):
 
 
 def sizes(d):
-    return len(d.descriptors()), len(os.listdir("/proc/%d/task" % d.pid)), d.rss()
+    return d.count_descriptors(), len(os.listdir("/proc/%d/task" % d.pid)), d.rss()
 
 
 def soak(d, upstream, keys, clock, dns, minutes, rate):

@@ -20,6 +20,7 @@ import time
 from pathlib import Path
 
 from client import until
+from daemon import unused_port
 from load import Load
 from soak import rig
 
@@ -70,8 +71,7 @@ def verified(d, fake, upstream, renewals, clients):
 
 def nginx(directory, pair):
     """A fast upstream with TLS; (process, port)."""
-    port = int(subprocess.run([sys.executable, "-c", "import socket; s = socket.create_server(('127.0.0.1', 0));"
-                               "print(s.getsockname()[1])"], capture_output=True, text=True, check=True).stdout)
+    port = unused_port()
     conf = Path(directory, "nginx.conf")
     conf.write_text("""daemon off; worker_processes 1; pid %(d)s/nginx.pid; error_log stderr error;
         events { worker_connections 4096; }

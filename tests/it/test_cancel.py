@@ -4,7 +4,6 @@ a reset and a half-close mean the same, over TCP and over Unix sockets."""
 
 import hashlib
 import signal
-import threading
 import time
 
 import pytest
@@ -12,7 +11,7 @@ import pytest
 from checks import ECHO, assert_ok, target
 from client import until
 from daemon import seconds
-from faults import ONCE, SERVICE, leave, metric, metrics, often, repeats, wait_metric
+from faults import SERVICE, leave, metric, metrics, often, repeats, wait_metric
 
 INFLIGHT = "sigferry_inflight_requests"
 WITHIN = 0.1

@@ -5,7 +5,6 @@ import os
 import select
 import signal
 import socket
-import threading
 import time
 
 import pytest
@@ -14,17 +13,10 @@ import daemon as daemons
 from checks import ECHO, assert_error, assert_ok, target
 from client import Client, until
 from daemon import config_text, merge, seconds, timed
-from faults import ONCE, SERVICE, gather, metric, metrics, often, repeats, wait_metric
+from faults import ONCE, SERVICE, metric, often, repeats, wait_metric
 from load import Load
 
-
 CONNECTIONS = "sigferry_client_connections"
-
-
-def settle(d, load):
-    """Stops the load and checks the account against the upstream's record."""
-    result = load.stop()
-    return {k: len(v) for k, v in result.items()}, result
 
 
 # -- SIGTERM -----------------------------------------------------------------------------------
@@ -39,7 +31,8 @@ def test_drain_under_load(daemon, upstream, workers, kept):
     load.wait(100)
     d.signal(signal.SIGTERM)
     status, took = timed(d.wait)
-    counts, result = settle(d, load)
+    result = load.stop()
+    counts = {k: len(v) for k, v in result.items()}
     assert status == 0 and took < seconds(2), (status, took)
     assert set(counts) <= {"ok", "shed", "refused", "unheard"}, counts
     arrived = load.arrived(upstream)
@@ -249,8 +242,7 @@ def test_keys_rotated_under_load(daemon, upstream):
         ak, sk = keys[(i + 1) % 2]
         profiles = {"default": {"provider": "static", "access_key": ak, "secret_key": sk}}
         reload_once(d, config_text(dict(d.settings, profiles=profiles)))
-        d.wait_log(r"credentials: profile \"?default\"?: static|credentials: profile .*default.*%s" % ak[-4:])
-        until(lambda: assert_ok(d.request()) and upstream.requests[-1].verdict is not None and any(
+        until(lambda: assert_ok(d.request()) and any(
             r.verdict.access_key == ak for r in upstream.requests[-8:]), seconds(5), "the other key")
     result = load.stop()
     assert set(result) == {"ok"} and set(load.arrived(upstream)) == result["ok"]
@@ -319,11 +311,11 @@ def test_many_reloads_leave_nothing_behind(daemon, upstream):
     for _ in range(3):
         reload_once(d, text)
         assert_ok(d.request())
-    fds, rss = len(d.descriptors()), d.rss()
+    fds, rss = d.count_descriptors(), d.rss()
     for _ in range(30 * often()):
         reload_once(d, text)
     assert_ok(d.request())
-    assert len(d.descriptors()) <= fds + 4
+    assert d.count_descriptors() <= fds + 4
     if not daemons.instrumented():
         assert d.rss() - rss < 4 << 20, (rss, d.rss())
 

@@ -9,7 +9,8 @@ import threading
 
 import pytest
 
-from checks import ECHO, assert_error, assert_ok, own_host, target
+from checks import ECHO, UNKNOWN_NAME, assert_error, assert_ok, own_host, target
+from client import until
 from daemon import seconds, timed, unused_port
 
 SERVICE = ("X-Sigferry-Service", "ecs")
@@ -65,8 +66,8 @@ def test_an_error_with_a_body_behind_it_does_not_confuse_the_next(shared, upstre
 
 def test_bytes_of_the_request_cannot_break_the_json(shared, upstream):
     r = shared.request("GET", '/?Action=%22%5C%0a%01&Version=%ff', [("X-Sigferry-Scheme", '"\\')])
-    assert_error(r, 400, "InvalidOption")
-    assert b"\n" not in r.body.strip() or json.loads(r.body)
+    meta = assert_error(r, 400, "InvalidOption")
+    assert meta["Action"] == '"\\\n\x01', meta
 
 
 # -- requests ----------------------------------------------------------------------------------
@@ -216,11 +217,9 @@ def test_upstream_refuses(unreachable, upstream):
 
 
 def test_upstream_name_does_not_resolve(daemon, upstream):
-    d = daemon(connect_to=None, endpoint={"host": "nosuch.invalid"}, retry={"auto_retry": False})
-    r = d.request(timeout=30)
-    assert_error(r, 502, "UpstreamResolveFailed", "nosuch.invalid")
-    r = d.request(timeout=30)
-    assert_error(r, 502, "UpstreamResolveFailed")
+    d = daemon(connect_to=None, endpoint={"host": UNKNOWN_NAME}, retry={"auto_retry": False})
+    for _ in range(2):
+        assert_error(d.request(), 502, "UpstreamResolveFailed", UNKNOWN_NAME)
 
 
 @pytest.mark.parametrize("act", ["rst", "fin"])
@@ -327,20 +326,18 @@ def test_connection_limit_sheds_and_recovers(daemon, upstream):
                 extra.begin("GET", ECHO, [SERVICE])
                 r = extra.response()
                 assert r.status == 503 and r.error == "Overloaded" and r.get("Retry-After"), r
-            except (ConnectionError, OSError):
+            except OSError:
                 raise AssertionError("closed without an answer") from None
     finally:
         for c in clients:
             c.close()
-    for _ in range(3):
-        with d.client() as c:
-            try:
-                r = c.request("GET", ECHO, [SERVICE])
-            except (ConnectionError, OSError):
-                continue
-        if r.status == 200:
-            return
-    raise AssertionError("did not recover")
+
+    def served():
+        try:
+            return d.request().status == 200
+        except OSError:
+            return False
+    until(served, seconds(5), "a place to be free again")
 
 
 # -- nothing brings it down --------------------------------------------------------------------

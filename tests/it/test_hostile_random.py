@@ -160,7 +160,7 @@ def breaks_framing(c):
 
 def breaks_chunks(c):
     c.pieces["size"] = c.rnd.choice([b"0%x", b"%x ", b" %x", b"0x%x", b"+%x", b"-%x", b"%x;a=b", b"%x;\n", b"f%x", b"%x\0",
-                                     b"000000000000000000%x", b"%x,%%x".replace(b",%%x", b""), b"%X"])
+                                     b"000000000000000000%x", b"%x", b"%X"])
 
 
 def breaks_fields(c):

@@ -6,8 +6,6 @@ import re
 import subprocess
 import sys
 
-import pytest
-
 import daemon as daemons
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -20,16 +18,17 @@ PLANTED = {
     "test_cmdline_and_pages": r"a secret is in /proc/\d+/cmdline[\s\S]*a secret is in an answer",
     "test_command": "VOLCENGINE_SECRET_KEY is in what sigferry check --explain",
 }
+if os.geteuid() != 0:
+    del PLANTED["test_environ"]  # only root may read the environment of a daemon
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root may read the environment of a daemon")
 def test_what_is_planted_is_found():
     run = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--tb=short", "--show-capture=no",
          os.path.join(HERE, "planted_leaks.py")], capture_output=True, text=True, cwd=HERE,
         env=dict(os.environ, SIGFERRY_LEAKS="1"), timeout=daemons.seconds(120))
     out = run.stdout
-    assert re.search(r"^8 passed, 7 errors", out, re.M), out[-3000:]
+    assert re.search(r"^8 passed, %d errors" % len(PLANTED), out, re.M), out[-3000:]
     reports = dict(re.findall(r"^_+ ERROR at teardown of (\w+) _+\n([\s\S]*?)(?=^_{3}|^={3})", out, re.M))
     assert set(reports) == set(PLANTED), out[-3000:]
     for name, says in PLANTED.items():

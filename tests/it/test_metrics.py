@@ -11,7 +11,7 @@ import time
 import pytest
 
 import daemon as daemons
-from checks import assert_error, assert_ok, target
+from checks import UNKNOWN_NAME, assert_error, assert_ok, target
 from client import until
 from daemon import seconds
 from faults import ONCE, gather
@@ -100,7 +100,7 @@ def ran(daemon, fake, make_upstream):  # noqa: F811
                endpoint={"services": [{"service": "vpc", "host": "dead.internal"},
                                       {"service": "kms", "host": "nosuch.invalid"}]},
                connect_to=["dead.internal:443:127.0.0.1:%d" % daemons.unused_port(),
-                           "nosuch.invalid:443:nosuch.invalid:443"] + fake.connect_to(up.port))
+                           "nosuch.invalid:443:%s:443" % UNKNOWN_NAME] + fake.connect_to(up.port))
     d.upstream = up
     d.wait_log("assume_role, access key")
     run = script(d)

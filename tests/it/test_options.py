@@ -3,11 +3,7 @@
 refused by name. Dry run and presigning by header."""
 
 import hashlib
-import http.client
 import json
-import re
-import socket
-import ssl
 import urllib.parse
 
 import pytest
@@ -15,7 +11,7 @@ import pytest
 import daemon as daemons
 import leaks
 import signer
-from checks import ECHO, as_pairs, assert_error, assert_ok, assert_scope, own_host, target
+from checks import ECHO, as_pairs, assert_error, assert_ok, assert_scope, fetch_presigned, own_host, target
 from daemon import seconds, timed
 
 
@@ -240,20 +236,6 @@ def test_dry_run_false_sends(shared, upstream):
 
 # -- presign -----------------------------------------------------------------------------------
 
-def fetch(url, upstream, certs):
-    """GETs a presigned URL from the upstream itself, as someone without the daemon would."""
-    m = re.fullmatch(r"https://([^/]+)(/[^ ]*)", url)
-    assert m, url
-    context = ssl.create_default_context(cafile=str(certs.ca))
-    raw = socket.create_connection(("127.0.0.1", upstream.port), timeout=seconds(10))
-    with context.wrap_socket(raw, server_hostname=m[1].partition(":")[0]) as s:
-        s.sendall(("GET %s HTTP/1.1\r\nHost: %s\r\n\r\n" % (m[2], m[1])).encode())
-        r = http.client.HTTPResponse(s)
-        r.begin()
-        r.read()
-        return r.status
-
-
 def test_presign_needs_permission(shared, upstream):
     r = shared.request("GET", ECHO, [option("Presign", "true")])
     assert_error(r, 403, "PresignNotAllowed", "allow_presign")
@@ -272,7 +254,7 @@ def test_presigned_url_is_valid(daemon, upstream, certs, profile):
     if profile == "token":  # a link is worth nothing without it
         leaks.allow(daemons.TOKEN_KEY[2])
         assert urllib.parse.quote_plus(daemons.TOKEN_KEY[2]) in url
-    assert fetch(url, upstream, certs) == 200
+    assert fetch_presigned(url, upstream, certs)[0] == 200
     req = upstream.one()
     assert req.verdict.presigned
     assert_scope(req, "ecs", "ap-southeast-2")

@@ -8,7 +8,7 @@ import ssl
 import pytest
 
 from checks import ECHO, assert_error, assert_ok
-from daemon import command
+from daemon import command, unused_port
 from relay import Relay
 
 HOST = "ecs.ap-southeast-2.volcengineapi.com"
@@ -141,9 +141,7 @@ def test_a_proxys_password_is_used_and_masked(daemon, upstream, tunnel, tmp_path
 
 
 def test_a_proxy_that_is_the_daemon_itself_is_refused(daemon):
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        port = s.getsockname()[1]
+    port = unused_port()
     d = daemon(_ready=False, listen=["127.0.0.1:%d" % port],
                proxy={"https_proxy": "http://127.0.0.1:%d" % port})
     d.exit_status = 1
@@ -171,7 +169,7 @@ def test_least_tls_version(daemon, make_upstream):
 
 def test_connect_to_of_one_host_only(daemon, upstream, session_upstream):
     d = daemon(connect_to=["%s:443:127.0.0.1:%d" % (HOST, session_upstream.port),
-                           "iam.volcengineapi.com:443:127.0.0.1:1"])
+                           "iam.volcengineapi.com:443:127.0.0.1:%d" % unused_port()])
     assert_ok(d.request("GET", ECHO, [REGION]))
     assert upstream.one().get("Host") == HOST
     assert_error(d.request("GET", ECHO, [ONCE, REGION], service="iam"), 502, "UpstreamConnectFailed")

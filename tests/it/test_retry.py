@@ -10,7 +10,7 @@ import time
 import pytest
 
 import signer
-from checks import ECHO, assert_error, assert_ok, target
+from checks import ECHO, UNKNOWN_NAME, assert_error, assert_ok, target
 from daemon import seconds, unused_port
 from faults import ONCE, SERVICE, gather, metric, metrics
 from upstream import error_body
@@ -126,7 +126,7 @@ def test_a_refused_connection_is_retried(daemon, upstream):
 
 
 def test_a_name_that_is_not_found_is_retried(daemon, upstream):
-    d = daemon(connect_to=["::nowhere.invalid:443"])
+    d = daemon(connect_to=["::%s:443" % UNKNOWN_NAME])
     r = d.request()
     assert_error(r, 502, "UpstreamResolveFailed")
     assert r.get("X-Sigferry-Attempts") == "4"

@@ -137,7 +137,7 @@ def test_every_allocation(daemon, upstream, shim):
         assert once()[0] == 200
     at = turns(shim, ALLOC, once)
     until(lambda: metric(d, "sigferry_inflight_requests") == 0, seconds(5), "rest")
-    fds, blocks, counts = len(d.descriptors()), shim.get(BLOCKS), {}
+    fds, blocks, counts = d.count_descriptors(), shim.get(BLOCKS), {}
     for n in at:
         arm(shim, ALLOC, n)
         status, error, answer = once()
@@ -154,7 +154,7 @@ def test_every_allocation(daemon, upstream, shim):
     report("allocations", at, counts)
     wait_metric(d, "sigferry_inflight_requests", 0)
     wait_metric(d, "sigferry_buffered_bytes", 0)
-    until(lambda: len(d.descriptors()) <= fds + 2, seconds(5), "as many descriptors as before")
+    until(lambda: d.count_descriptors() <= fds + 2, seconds(5), "as many descriptors as before")
     # Caches and OpenSSL's last errors fill up: no more than that, and nothing for each failure.
     grown = shim.get(BLOCKS) - blocks
     print("%d blocks of memory more" % grown)

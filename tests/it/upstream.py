@@ -281,6 +281,7 @@ class Upstream:
 
     def stop(self):
         self.reset()
+        self.listener.shutdown(socket.SHUT_RDWR)  # or accept() would go on waiting, and the port be open
         self.listener.close()
         for s in list(self.sockets):
             try:
