@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What the credential layer reads from outside: credential files in both forms, token service
- * answers. The first byte chooses. Whatever came in, an error must not show it. */
+ * answers. The first byte chooses. What is taken fits a header, what is not has a reason. */
 #include "cred/cred_json.h"
 #include "cred/cred_provider.h"
 #include "cred/cred_sts.h"
+#include "http/hdr.h"
 
 #include <stdlib.h>
 
@@ -17,9 +18,9 @@ static void check(struct cred *c, const struct err_detail *why)
         return;
     }
     struct sign_cred s = cred_for_signing(c);
-    if (!s.access_key.n || !s.secret_key.n || memchr(s.access_key.p, '\n', s.access_key.n) ||
-        (s.session_token.n && memchr(s.session_token.p, '\r', s.session_token.n)))
-        abort(); /* what can't go into a header */
+    if (!s.access_key.n || !s.secret_key.n || !hdr_is_value(s.access_key) ||
+        !hdr_is_value(s.session_token))
+        abort();
     cred_unref(c);
 }
 

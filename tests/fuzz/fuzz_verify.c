@@ -20,9 +20,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct endpoint_reverse r;
     char scratch[ENDPOINT_HOST_MAX];
     if (verify_parse(in, &s)) {
-        inside(s.access_key, in);
-        inside(s.region, in);
-        inside(s.signature, in);
+        const struct str parts[] = {s.access_key, s.date,           s.region,
+                                    s.service,    s.signed_headers, s.signature};
+        for (size_t i = 0; i < ARRAY_LEN(parts); i++)
+            inside(parts[i], in);
     }
     endpoint_reverse(CLOUD_VOLCENGINE, in, scratch, &r);
     endpoint_reverse(CLOUD_BYTEPLUS, in, scratch, &r);
