@@ -4,16 +4,14 @@ source of the credentials are replaced, through the environment, as a cluster do
 
 import os
 import re
-import shutil
-import socket
 import subprocess
-import tempfile
 
 import pytest
 
 import daemon as daemons
 import signer
 from checks import assert_error, assert_ok
+from others import needs_root, open_dir, own_address  # noqa: F401 (a fixture)
 
 MANIFESTS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "packaging",
                          "kubernetes")
@@ -21,28 +19,6 @@ TOKEN = "metrics-token-0123456789abcdef"
 KEYS = {"team-a": ("local-team-a", "c2VjcmV0LW9mLXRlYW0tYQ=="),
         "team-b": ("local-team-b", "c2VjcmV0LW9mLXRlYW0tYg==")}
 BEARER = {"Authorization": "Bearer " + TOKEN}
-
-
-def address_of_this_machine():
-    """An address that is not loopback, as a pod's is."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
-        try:
-            s.connect(("192.0.2.1", 9))  # sends nothing
-        except OSError:
-            pytest.skip("this machine has no address but loopback")
-        address = s.getsockname()[0]
-    if address.startswith("127."):
-        pytest.skip("this machine has no address but loopback")
-    return address
-
-
-@pytest.fixture
-def open_directory():
-    """A directory other users reach: pytest's own are closed to them."""
-    path = tempfile.mkdtemp(prefix="sigferry-")
-    os.chmod(path, 0o755)
-    yield path
-    shutil.rmtree(path)
 
 
 @pytest.fixture
@@ -78,7 +54,7 @@ def probes_and_metrics(d, address):
 
 
 def test_one_daemon_a_node(start, upstream):
-    address = address_of_this_machine()
+    address = own_address()
     clients = ", ".join(
         '{ name = "%s"; access_key = "%s"; secret_key = "%s"; profile = "%s"; policy = "%s"; }'
         % (n, *k, n.replace("-", "_"), n) for n, k in KEYS.items())
@@ -109,11 +85,10 @@ def test_one_daemon_a_node(start, upstream):
     assert len(upstream.requests) == 2
 
 
-def test_sidecar(start, upstream, open_directory):
-    if os.getuid() != 0:
-        pytest.skip("needs root, to be other users")
-    address = address_of_this_machine()
-    path = os.path.join(open_directory, "sock")
+@needs_root
+def test_sidecar(start, upstream, open_dir):
+    address = own_address()
+    path = open_dir / "sock"
     d = start("sidecar", {"SIGFERRY_SECURITY_ALLOWED_HOSTS": address,
                           "SIGFERRY_PROFILES": '{ default = { provider = "env"; }; }'},
               lambda text: text.replace("/run/sigferry/sock", path).replace("localhost:8750",

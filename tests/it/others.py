@@ -3,6 +3,7 @@
 
 import os
 import shutil
+import socket
 import subprocess
 import sys
 import tempfile
@@ -77,6 +78,19 @@ def ask(uid, address, headers=(), target="/?Action=Echo&Version=2020-04-01", gid
 
 def python():
     return "/usr/bin/python3" if os.path.exists("/usr/bin/python3") else sys.executable
+
+
+def own_address():
+    """An address of this machine that isn't loopback, if there is one."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
+        try:
+            s.connect(("192.0.2.1", 9))  # sends nothing
+        except OSError:
+            pytest.skip("no interface but loopback")
+        address = s.getsockname()[0]
+    if address.startswith("127."):
+        pytest.skip("no interface but loopback")
+    return address
 
 
 class Open:

@@ -15,7 +15,8 @@ from checks import ECHO, assert_error, assert_ok, needs_localhost, target
 from client import until
 from daemon import unused_port
 from faults import Shim
-from hostile import lines, raw, status_of
+from hostile import raw, status_of
+from others import own_address
 
 SERVICE = ("X-Sigferry-Service", "ecs")
 ONCE = ("X-Sigferry-Auto-Retry", "false")
@@ -255,13 +256,7 @@ def test_a_proxy_setting_by_another_name_of_the_proxy(daemon, upstream, monkeypa
 
 def test_a_listener_on_all_addresses_knows_its_own(daemon, upstream):
     port, token = unused_port(), "t" * 32
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
-        try:
-            s.connect(("192.0.2.1", 9))
-            ip = s.getsockname()[0]
-        except OSError:
-            ip = "127.0.0.1"
-    d = daemon(listen=["0.0.0.0:%d" % port], connect_to=["::%s:%d" % (ip, port)],
+    d = daemon(listen=["0.0.0.0:%d" % port], connect_to=["::%s:%d" % (own_address(), port)],
                endpoint={"scheme": "http"}, security={"allow_remote": True, "client_tokens": [token]})
     r = d.request("GET", ECHO, [("X-Sigferry-Token", token)], host="localhost:%d" % port)
     assert_error(r, 403, "EndpointNotAllowed", "circles")

@@ -16,7 +16,7 @@ import daemon as daemons
 from checks import ECHO, assert_error, assert_ok
 from client import until
 from others import (NOBODY, STRANGER, USER, as_user, ask, can_run_binary, needs_root,  # noqa: F401
-                    not_sandboxed, not_sanitized, open_dir, python)
+                    not_sandboxed, not_sanitized, open_dir, own_address, python)
 
 OK, NO = "HTTP/1.1 200 OK", "HTTP/1.1 403 Forbidden"
 
@@ -195,16 +195,6 @@ def test_the_admin_address_needs_the_same(daemon):
     d = daemon(_ready=False, admin={"listen": "0.0.0.0:0"}, security={"allow_remote": True})
     d.exit_status = 1
     assert d.wait() == 1 and "admin.listen" in d.log
-
-
-def own_address():
-    """An address of this machine that isn't loopback, if there is one."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
-        try:
-            s.connect(("192.0.2.1", 9))
-        except OSError:
-            pytest.skip("no interface but loopback")
-        return s.getsockname()[0]
 
 
 def test_a_remote_listener_with_a_token(daemon, upstream):
