@@ -38,6 +38,13 @@ needs_localhost = pytest.mark.skipif(not knows_localhost(),
 UNKNOWN_NAME = "a" * 64 + ".volcengineapi.com"
 
 
+def hold(upstream, key="hold", body=b"{}"):
+    """Requests of that key wait for the event that is returned."""
+    held = upstream.event()
+    upstream.on(key, lambda ex: (held.wait(60), ex.reply(200, body)))
+    return held
+
+
 def own_host():
     """Option headers that lead to an upstream host no test used lately: retries are budgeted by host."""
     name, region = next(HOSTS)

@@ -130,6 +130,17 @@ def base_settings(certs, session_upstream):
     }
 
 
+@pytest.fixture
+def conf(tmp_path, base_settings):
+    """conf(key=value, …) writes the usual configuration for a command and returns its path."""
+    def write(text="", mode=0o600, **kw):
+        path = tmp_path / "sigferry.conf"
+        path.write_text(daemons.config_text(daemons.merge(base_settings, kw)) + text)
+        path.chmod(mode)
+        return path
+    return write
+
+
 class Factory:
     """daemon(key=value, …): starts a daemon with the base settings and these on top (None drops
     one; dictionaries merge) and waits until it listens. Keywords beginning with _ go to Daemon

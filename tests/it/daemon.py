@@ -157,6 +157,13 @@ class Daemon:
             os.fchmod(f.fileno(), mode)
             f.write(config_text(leaks.settings_of(settings, text)) + text)
 
+    def reload(self, **settings):
+        """With these on top of what it has; waits until it was taken over."""
+        mark = self.mark()
+        self.write(merge(self.settings, settings))
+        self.signal(signal.SIGHUP)
+        self.wait_log("configuration is reloaded", after=mark)
+
     # -- log ---------------------------------------------------------------------------------
 
     def read_log(self):

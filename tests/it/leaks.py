@@ -197,6 +197,7 @@ def spellings(raw):
 
 
 def derived(text, day, region, service):
+    """The keys of each step of signing, the last of which is the signing key."""
     key = text.encode()
     for part in (day, region, service, "request"):
         key = hmac.new(key, part.encode(), hashlib.sha256).digest()

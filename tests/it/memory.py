@@ -2,8 +2,6 @@
 """What a running process keeps in its memory, read as root through /proc: no secret may outlive its
 use, and none in use may stand where a core dump would take it."""
 
-import hashlib
-import hmac
 import os
 import re
 
@@ -49,13 +47,4 @@ def places(memory, needle):
         while at >= 0:
             out.append((name, hidden, data[max(0, at - 40):at + len(needle) + 40]))
             at = data.find(needle, at + 1)
-    return out
-
-
-def derived(secret, day, region, service):
-    """The keys of each step of signing, the last of which is the signing key."""
-    key, out = secret.encode(), []
-    for part in (day, region, service, "request"):
-        key = hmac.new(key, part.encode(), hashlib.sha256).digest()
-        out.append(key)
     return out

@@ -5,7 +5,6 @@ third it hangs) while the daemon holds a credential that is still good: does any
     SIGFERRY=build/sigferry python3 tests/it/soak_sts_outage.py [SECONDS [REQUESTS A SECOND]]"""
 
 import re
-import signal
 import statistics
 import sys
 import threading
@@ -54,14 +53,6 @@ def pause(seconds):
     threading.Event().wait(seconds)
 
 
-def reconnect(d, connect_to):
-    """Reloads, which forces a renewal as well."""
-    mark = d.mark()
-    d.write(dict(d.settings, connect_to=connect_to))
-    d.signal(signal.SIGHUP)
-    d.wait_log("is reloaded", after=mark)
-
-
 def outage(d, upstream, seconds, rate):
     """(before, during, failed renewals, warnings of them, key before, key after)"""
     fake, usual = d.fake, d.settings["connect_to"]
@@ -72,10 +63,10 @@ def outage(d, upstream, seconds, rate):
     mark, failed = d.mark(), metrics(d).get(FAILED, 0)
     asking = Asking(d, rate)
     dead = ["sts.volcengineapi.com:443:127.0.0.1:%d" % unused_port()]
-    reconnect(d, dead + usual)
+    d.reload(connect_to=dead + usual)  # which forces a renewal as well
     pause(seconds / 3)
     fake.answer["AssumeRole"] = lambda call: (503, "")
-    reconnect(d, usual)
+    d.reload(connect_to=usual)
     pause(seconds / 3)
     fake.answer["AssumeRole"] = fake.hold
     pause(seconds / 3)

@@ -12,7 +12,7 @@ import pytest
 import daemon as daemons
 from checks import ECHO, assert_error, assert_ok, target
 from client import Client, until
-from daemon import config_text, merge, seconds, timed
+from daemon import config_text, seconds, timed
 from faults import ONCE, SERVICE, metric, often, repeats, wait_metric
 from load import Load
 
@@ -320,13 +320,6 @@ def test_many_reloads_leave_nothing_behind(daemon, upstream):
         assert d.rss() - rss < 4 << 20, (rss, d.rss())
 
 
-def reload(d, **settings):
-    mark = d.mark()
-    d.write(daemons.merge(d.settings, settings))
-    d.signal(signal.SIGHUP)
-    d.wait_log("is reloaded", after=mark)
-
-
 def test_a_reload_sees_that_the_systems_certificates_changed(daemon, upstream, certs, tmp_path):
     """Also where the environment names them."""
     ca = tmp_path / "ca.pem"
@@ -334,7 +327,7 @@ def test_a_reload_sees_that_the_systems_certificates_changed(daemon, upstream, c
     d = daemon(tls={"ca_file": ""}, _env={"SSL_CERT_FILE": str(ca)})
     assert_ok(d.request())
     ca.write_bytes(certs.pair("stranger")[0].read_bytes())
-    reload(d)
+    d.reload()
     assert_error(d.request("GET", ECHO, [SERVICE, ONCE], service=None), 502, "UpstreamTlsFailed")
 
 
@@ -354,7 +347,7 @@ def test_a_shorter_time_limit_holds_for_all_at_once(daemon, sent):
     with come() as older:
         if sent:
             assert_ok(d.request())  # a turn in which the byte was seen
-        reload(d, timeouts={key: 0.5})
+        d.reload(timeouts={key: 0.5})
         with come() as newer:
             for c in (older, newer):
                 answer, closed = c.read_all(seconds(10))
@@ -368,14 +361,14 @@ def test_a_reload_keeps_the_upstream_connections(daemon, upstream, certs, tmp_pa
     d = daemon(tls={"ca_file": str(ca)})
     assert_ok(d.request())
     for settings in ({}, {"retry": {"num_max_retries": 1}}, {"security": {"client_tokens": []}}):
-        reload(d, **settings)
+        d.reload(**settings)
         assert_ok(d.request())
     assert upstream.accepted == 1
     for n, change in enumerate((lambda: ca.write_bytes(certs.ca.read_bytes() + b"\n"),
-                                lambda: reload(d, pool={"num_pools": 3}),
-                                lambda: reload(d, tls={"min_version": "1.3"}),
-                                lambda: reload(d, connect_to=[*d.settings["connect_to"], "x:1:y:1"]))):
+                                lambda: d.reload(pool={"num_pools": 3}),
+                                lambda: d.reload(tls={"min_version": "1.3"}),
+                                lambda: d.reload(connect_to=[*d.settings["connect_to"], "x:1:y:1"]))):
         change()
-        reload(d)
+        d.reload()
         assert_ok(d.request())
         assert upstream.accepted == n + 2, "change %d" % n

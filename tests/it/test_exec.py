@@ -16,7 +16,7 @@ import daemon as daemons
 import leaks
 from checks import ECHO, assert_scope
 from client import until
-from daemon import BINARY, WRAPPER, clean_env, command, config_text, seconds
+from daemon import BINARY, WRAPPER, clean_env, command, seconds
 
 # A client with nothing but the standard library; GET(url, service) gives the status.
 CLIENT = """
@@ -29,17 +29,6 @@ def GET(target, service="ecs", url=None):
     r.read()
     return r.status
 """
-
-
-@pytest.fixture
-def conf(tmp_path, base_settings):
-    """conf(key=value, …) writes the tests' usual configuration and returns its path."""
-    def write(text="", mode=0o600, **kw):
-        path = tmp_path / "exec.conf"
-        path.write_text(config_text(daemons.merge(base_settings, kw)) + text)
-        path.chmod(mode)
-        return path
-    return write
 
 
 def python(code):
@@ -249,8 +238,8 @@ def test_a_command_that_cannot_be_run(conf, tmp_path):
     # Of a directory on the path that is closed to us nobody could say what is in it.
     r = run(conf(), "sigferry-no-such-command", env={"PATH": "/usr/bin:/bin"})
     assert r.returncode == 127 and "sigferry-no-such-command: No such file" in r.stderr, r
-    r = run(conf(), tmp_path / "exec.conf")
-    assert r.returncode == 126 and "exec.conf: Permission denied" in r.stderr, r
+    r = run(conf(), tmp_path / "sigferry.conf")
+    assert r.returncode == 126 and "sigferry.conf: Permission denied" in r.stderr, r
 
 
 def test_nothing_runs_without_a_proxy(conf, tmp_path):

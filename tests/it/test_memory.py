@@ -8,7 +8,8 @@ import signal
 
 import daemon as daemons
 from checks import assert_ok
-from memory import derived, places, readable, snapshot
+from leaks import derived
+from memory import places, readable, snapshot
 from test_credentials import (  # noqa: F401 (fixtures)
     BASE, CLI, ROLE, SESSION, SSO, STATIC, cli_config, fake, home, keys_file, private, proxy,
     role_profile, sso_cache)
@@ -164,10 +165,7 @@ def test_the_configuration(proxy):  # noqa: F811
     memory = snapshot(d.pid)
     assert all(places(memory, v) for k, v in old.items() if k != "token"), "the search finds nothing"
     d.upstream.keys[BASE[0]] = (new["secret_key"], None)
-    mark = d.mark()
-    d.write(daemons.merge(d.settings, settings(new)))
-    d.signal(signal.SIGHUP)
-    d.wait_log("reloaded", after=mark)
+    d.reload(**settings(new))
     days |= asks(new["token"])
     memory = snapshot(d.pid)
     for name, text in old.items():

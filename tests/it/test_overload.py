@@ -12,19 +12,13 @@ import time
 
 import pytest
 
-from checks import ECHO, assert_error, assert_ok, target
+from checks import ECHO, assert_error, assert_ok, hold, target
 from client import until
 from daemon import seconds, timed
 from faults import ONCE, SERVICE, Shim, gather, metric, ticks, wait_metric
 
 CONNECTIONS = "sigferry_client_connections"
 BUFFERED = "sigferry_buffered_bytes"
-
-
-def hold(upstream, key="hold"):
-    held = upstream.event()
-    upstream.on(key, lambda ex: (held.wait(60), ex.reply(200, b"{}")))
-    return held
 
 
 def told_off(d):

@@ -12,8 +12,7 @@ import time
 
 import pytest
 
-import daemon as daemons
-from checks import ECHO, assert_error, assert_ok, target
+from checks import ECHO, assert_error, assert_ok, hold, target
 from client import until
 from daemon import seconds, timed
 from faults import ONCE, SERVICE, gather, leave, metric, metrics, wait_metric
@@ -33,12 +32,6 @@ def upstream(make_upstream):
 @pytest.fixture
 def daemon(daemon, upstream):
     return functools.partial(daemon, _upstream=upstream)
-
-
-def hold(upstream, key="hold"):
-    held = upstream.event()
-    upstream.on(key, lambda ex: (held.wait(30), ex.reply(200, b"{}")))
-    return held
 
 
 class Waiting:
@@ -420,10 +413,7 @@ def test_a_session_ends_with_the_settings_it_was_made_under(daemon, upstream, ce
     d = daemon(workers=1)
     assert_ok(d.request())
     assert_ok(d.request())
-    mark = d.mark()
-    d.write(daemons.merge(d.settings, {"tls": {"ca_file": str(certs.pair("stranger")[0])}}))
-    d.signal(signal.SIGHUP)
-    d.wait_log("configuration is reloaded", after=mark)
+    d.reload(tls={"ca_file": str(certs.pair("stranger")[0])})
     assert_error(d.request(), 502, "UpstreamTlsFailed")
     assert upstream.resumed == [False, True]
 
@@ -434,10 +424,7 @@ def test_a_reload_with_another_pool_forgets_idle_connections_and_finishes_busy_o
     assert_ok(d.request())
     w = Waiting(d, 1)
     upstream.wait_request("hold")
-    mark = d.mark()
-    d.write(daemons.merge(d.settings, {"pool": {"num_pools": 5}}))
-    d.signal(signal.SIGHUP)
-    d.wait_log("configuration is reloaded", after=mark)
+    d.reload(pool={"num_pools": 5})
     held.set()
     assert_ok(w.responses()[0])
     until(lambda: upstream.open == 0, seconds(5), "old connections to be closed")

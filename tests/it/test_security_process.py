@@ -19,12 +19,11 @@ import signer
 from checks import ECHO, assert_error, assert_ok, target
 from client import until
 from hostile import lines, raw
+from leaks import ALL_DEBUG
 from others import not_sanitized
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 UNIT = os.path.join(HERE, "..", "..", "systemd", "sigferry.service")
-ALL_DEBUG = ["request", "request_body", "request_id", "response", "response_body", "signing", "endpoint",
-             "retries", "config"]
 ONCE = ("X-Sigferry-Auto-Retry", "false")
 
 # -- T16: canaries -----------------------------------------------------------------------------
@@ -112,8 +111,7 @@ def test_no_canary_anywhere(daemon, make_upstream, tmp_path, log_format):
             answers.append((repr(r.headers) + r.body.decode("latin-1"), path, ()))
             r = c.request("GET", path, [("X-Sigferry-Token", WRONG_TOKEN)])
             answers.append((repr(r.headers) + r.body.decode("latin-1"), path, ()))
-    d.signal(signal.SIGHUP)
-    d.wait_log("reloaded")
+    d.reload()
     d.write(d.settings, "nonsense = %s;\n" % SECRET.replace("=", ""))  # its quotes forgotten
     mark = d.mark()
     d.signal(signal.SIGHUP)
@@ -305,9 +303,7 @@ def test_the_daemon_works_in_its_sandbox(daemon, upstream, monkeypatch, tmp_path
         assert_ok(d.request("POST", ECHO, body=b"x" * 100000))
         assert_ok(d.request("GET", ECHO, address=path))
     assert_error(d.request("GET", ECHO, [("Origin", "null")]), 403, "OriginNotAllowed")
-    mark = d.mark()
-    d.signal(signal.SIGHUP)
-    d.wait_log("is reloaded", after=mark)
+    d.reload()
     d.signal(signal.SIGUSR1)
     assert_ok(d.request())
     with d.client(d.admin) as c:

@@ -9,17 +9,11 @@ import socket
 import pytest
 
 import daemon as daemons
-from checks import ECHO, assert_ok, target
+from checks import ECHO, assert_ok, hold, target
 from client import until
 from daemon import config_text, merge, seconds, timed
 
 SERVICE = ("X-Sigferry-Service", "ecs")
-
-
-def hold(upstream, key="hold"):
-    held = upstream.event()
-    upstream.on(key, lambda ex: (held.wait(30), ex.reply(200, b'{"late":true}')))
-    return held
 
 
 def refuses(address):
@@ -35,7 +29,7 @@ def refuses(address):
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_drain_finishes_what_is_in_flight(daemon, upstream, number):
     d = daemon()
-    held = hold(upstream)
+    held = hold(upstream, body=b'{"late":true}')
     with d.client() as c:
         c.begin("POST", target("hold"), [SERVICE], b"x")
         upstream.wait_request("hold")
