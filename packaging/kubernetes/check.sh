@@ -43,7 +43,8 @@ else
     echo "the schemas were left out: node, npm or the schemas are not to be had"
 fi
 
-# spoil FILE FROM TO: after that change the checks must complain.
+# spoil FILE FROM TO [schema]: after that change the checks must complain; with "schema", check.py alone
+# need not.
 missed=0 tried=0
 spoil() {
     rm -rf "$work/spoilt"
@@ -53,14 +54,15 @@ spoil() {
         echo "nothing to spoil: '$2' is not in $1"
         missed=1
     fi
-    tried=$((tried + 1))
     if PYTHONDONTWRITEBYTECODE=1 "$python" "$here/check.py" "$work/spoilt" >/dev/null 2>&1; then
+        if [ "${4:-}" = schema ] && [ $schemas = no ]; then return; fi
         if [ "${4:-}" != schema ] ||
-            { [ $schemas = yes ] && node "$here/schema.mjs" "$cache/node_modules" "$work/spoilt/$1" >/dev/null 2>&1; }; then
+            node "$here/schema.mjs" "$cache/node_modules" "$work/spoilt/$1" >/dev/null 2>&1; then
             echo "nobody noticed in $1: '$3' instead of '$2'"
             missed=1
         fi
     fi
+    tried=$((tried + 1))
 }
 spoil node/daemonset.yaml 'mountPath: /tmp' 'mountPath: /etc/sigferry'
 spoil node/daemonset.yaml 'path: /livez' 'pfad: /livez' schema

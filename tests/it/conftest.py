@@ -6,6 +6,7 @@ test 200 times: one with four variants 50 times in each."""
 
 import math
 import os
+import resource
 import sys
 
 import pytest
@@ -27,6 +28,9 @@ def pytest_configure(config):
     if not os.access(daemons.BINARY, os.X_OK):
         raise pytest.UsageError("no binary at %s: build it, or set SIGFERRY"
                                 % os.path.abspath(daemons.BINARY))
+    # A login's usual 1,024 is less than the clients of some tests, on machines with many CPUs of more.
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (65536 if hard == resource.RLIM_INFINITY else min(hard, 65536), hard))
 
 
 def pytest_generate_tests(metafunc):

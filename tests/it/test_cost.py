@@ -2,6 +2,7 @@
 """What a request may cost, as far as it can be counted: allocations in steady state, and how often
 libmicrohttpd walks all that waits."""
 
+import resource
 import threading
 import time
 
@@ -73,6 +74,8 @@ def resumes(tmp_path_factory):
     return Shim(tmp_path_factory.mktemp("shim"), "counting_resumes")
 
 
+@pytest.mark.skipif(resource.getrlimit(resource.RLIMIT_NOFILE)[1] < 3 * PARKED,
+                    reason="needs more descriptors than the system's limit leaves")
 def test_many_that_wait_are_not_walked_for_each_piece_of_a_stream(daemon, upstream, resumes):
     """A run of libmicrohttpd after a resume walks all suspended connections: such runs keep their
     distance, and nothing that waits is forgotten."""
