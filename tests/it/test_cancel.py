@@ -250,6 +250,7 @@ def test_others_on_the_worker_are_not_disturbed(rig, upstream, how):
 
 def test_gone_before_the_daemon_looks(rig, upstream):
     """Request and end arrive together while the daemon sleeps: nobody waits for what was begun."""
+    upstream.on("c", lambda ex: ex.wait_gone(seconds(30)))
     rig.signal(signal.SIGSTOP)
     clients = []
     try:
@@ -261,8 +262,8 @@ def test_gone_before_the_daemon_looks(rig, upstream):
             c.close()
     finally:
         rig.signal(signal.SIGCONT)
+    assert_ok(rig.request())  # behind all of them
     wait_metric(rig, INFLIGHT, 0)
-    assert_ok(rig.request())
     assert metric(rig, "sigferry_pool_pending") == 0
 
 

@@ -189,12 +189,21 @@ def test_who_leaves_the_queue_frees_the_place(daemon, upstream, how):
 
 
 def test_a_request_waits_anew_for_each_attempt(daemon, upstream):
-    """A retry queues like everybody; what waits is signed when it goes out, not before."""
-    d = daemon(pool={"connection_pool_maxsize": 1})
-    upstream.on("r", lambda ex: ex.error(503, "Busy") if ex.attempt == 1 else ex.reply(200, b"{}"))
-    jobs = [lambda i=i: d.request("GET", target("r" if i == 0 else "o%d" % i)) for i in range(6)]
-    assert [r.status for r in gather(jobs)] == [200] * 6
+    """A retry queues like everybody, behind who came meanwhile."""
+    d = daemon(pool={"connection_pool_maxsize": 1}, retry={"backoff_strategy": "none"})
+    busy = upstream.event()
+    upstream.on("r", lambda ex: (busy.wait(30), ex.error(503, "Busy")) if ex.attempt == 1
+                else ex.reply(200, b"{}"))
+    tried = Waiting(d, 1, "r")
+    upstream.wait_request("r")
+    others = Waiting(d, 5, "o")
+    wait_metric(d, PENDING, 5)
+    busy.set()
+    assert [r.status for r in tried.responses() + others.responses()] == [200] * 6
+    assert [r.query["Id"] for r in upstream.requests] == ["r"] + ["o"] * 5 + ["r"]
     assert upstream.accepted == 1
+    tried.close()
+    others.close()
 
 
 @pytest.mark.parametrize("framing", ["length", "chunked"])

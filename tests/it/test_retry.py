@@ -98,7 +98,7 @@ def test_a_slow_end_of_a_retried_answer_holds_nothing(own, upstream):
     """The head alone decides: the body of an answer that is retried is not waited for."""
     go = upstream.event()
     upstream.on("slow", flaky(lambda ex: (ex.send("HTTP/1.1 503 Busy\r\nContent-Length: 4\r\n\r\n"),
-                                          go.wait(seconds(10)), ex.close()), 2))
+                                          go.wait(seconds(60)), ex.close()), 2))
     r = assert_ok(own.request("GET", target("slow")))
     assert attempts_of(upstream, "slow", r) == 3
 
@@ -219,8 +219,8 @@ def test_nothing_else_is_held(own, upstream, framing, ctype, size):
 
 def test_a_stream_is_not_held_for_codes(own, upstream):
     go = upstream.event()
-    upstream.on("e", lambda ex: (ex.stream_head(), ex.chunk(b"data: 1\n\n"), go.wait(seconds(10)),
-                                 ex.send(b"0\r\n\r\n")))
+    upstream.on("e", lambda ex: (ex.stream_head(), ex.chunk(b"data: 1\n\n"), go.wait(seconds(60)),
+                                 ex.send(b"0\r\n\r\n")))  # longer than the client waits
     with own.client() as c:
         c.begin("GET", target("e"), [SERVICE, CODES])
         raw = c.response_head()

@@ -52,7 +52,7 @@ def test_events_arrive_as_they_are_sent(shared, upstream, framing):
 def test_the_head_arrives_before_the_body(shared, upstream):
     go = upstream.event()
     upstream.on("h", lambda ex: (ex.send("HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\n"),
-                                 go.wait(seconds(10)), ex.send(b"body")))
+                                 go.wait(seconds(60)), ex.send(b"body")))  # longer than the client waits
     with shared.client() as c:
         c.begin("GET", target("h"), [SERVICE])
         raw = c.response_head()
