@@ -236,7 +236,7 @@ def test_while_connecting(daemon, make_upstream, how):
 def test_others_on_the_worker_are_not_disturbed(rig, upstream, how):
     """A client leaves in the middle of its answer while another streams on, byte for byte."""
     go = upstream.event()
-    upstream.on("other", lambda ex: (ex.stream_head(), ex.chunk(b"one"), go.wait(10), ex.chunk(b"two"),
+    upstream.on("other", lambda ex: (ex.stream_head(), ex.chunk(b"one"), go.wait(60), ex.chunk(b"two"),
                                      ex.send(b"0\r\n\r\n")))
     with rig.client() as stays:
         stays.begin("GET", target("other"), [SERVICE])

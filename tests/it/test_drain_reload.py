@@ -47,8 +47,8 @@ def test_drain_waits_for_every_phase(daemon, upstream):
     the middle of a body. All end as if nothing had happened."""
     d = daemon(pool={"connection_pool_maxsize": 3}, retry={"min_retry_delay_ms": 300})
     go = upstream.event()
-    upstream.on("head", lambda ex: (go.wait(10), ex.reply(200, b"{}")))
-    upstream.on("stream", lambda ex: (ex.stream_head(), ex.chunk(b"one"), go.wait(10), ex.chunk(b"two"),
+    upstream.on("head", lambda ex: (go.wait(60), ex.reply(200, b"{}")))
+    upstream.on("stream", lambda ex: (ex.stream_head(), ex.chunk(b"one"), go.wait(60), ex.chunk(b"two"),
                                       ex.send(b"0\r\n\r\n")))
     upstream.on("retry", lambda ex: ex.error(503, "Busy") if ex.attempt == 1 else ex.reply(200, b"{}"))
     clients = {k: d.client() for k in ("head", "stream", "retry", "queue", "body")}

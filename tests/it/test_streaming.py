@@ -148,7 +148,7 @@ def test_a_response_cut_short_stays_cut_short(shared, upstream, name):
     header, first, cut = CUT[name]
     go = upstream.event()
     upstream.on("cut", lambda ex: (ex.send("HTTP/1.1 200 OK\r\n%s\r\n\r\n" % header), ex.send(first),
-                                   go.wait(seconds(10)), cut(ex)))
+                                   go.wait(seconds(60)), cut(ex)))
     with shared.client() as c:
         c.begin("GET", target("cut"), [SERVICE])
         raw = c.read_until(b"partial")
