@@ -14,6 +14,7 @@ import pytest
 import daemon as daemons
 from checks import ECHO, assert_error, assert_ok, target
 from fake_sts import Fake, Known, make_pair, sts_error
+from faults import metrics, wait_metric
 
 ROLE = "trn:iam::2100000001:role/reader"
 BASE = (daemons.ACCESS_KEY, daemons.SECRET_KEY)
@@ -366,14 +367,8 @@ def n_of(key):
     return int(key[-4:])
 
 
-def metric(d, name, **labels):
-    want = name + "{" + ",".join('%s="%s"' % p for p in labels.items()) + "}"
-    with d.client(d.admin) as c:
-        text = c.request("GET", "/metrics").body.decode()
-    for line in text.splitlines():
-        if line.startswith(want + " "):
-            return float(line.split()[-1])
-    return None
+def refreshes(d, result):
+    return metrics(d)['sigferry_credential_refresh_total{profile="default",result="%s"}' % result]
 
 
 def ready(d):
@@ -391,6 +386,7 @@ def test_the_first_requests_wait_for_one_fetch(proxy, fake):
     threads = [threading.Thread(target=lambda: results.append(d.request())) for _ in range(8)]
     for t in threads:
         t.start()
+    wait_metric(d, "sigferry_inflight_requests", 8)
     gate.set()
     for t in threads:
         t.join()
@@ -412,7 +408,7 @@ def test_no_credential_is_a_503_and_nothing_goes_out(proxy, fake):
     fake.wait("AssumeRole", 2)
     d.wait_log(r"credentials: profile .*assume_role, access key AKTP\.\.\.0001")
     assert_ok(d.request())
-    assert metric(d, "sigferry_credential_refresh_total", profile="default", result="failed") >= 1
+    assert refreshes(d, "failed") >= 1
 
 
 def test_renewed_in_the_background_without_a_pause(proxy, fake):
@@ -427,7 +423,7 @@ def test_renewed_in_the_background_without_a_pause(proxy, fake):
         seen = set(map(n_of, used(d)))
     assert len(seen) >= 3, seen
     assert slowest < daemons.seconds(1)
-    assert metric(d, "sigferry_credential_refresh_total", profile="default", result="ok") >= 3
+    assert refreshes(d, "ok") >= 3
 
 
 def test_a_renewal_that_fails_keeps_the_old_one_until_it_ends(proxy, fake):
