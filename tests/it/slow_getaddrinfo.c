@@ -33,9 +33,9 @@ int getaddrinfo(const char *name, const char *service, const struct addrinfo *hi
     page[2]++;
     if (prctl(PR_GET_NAME, thread) == 0 && strncmp(thread, "worker", 6) == 0)
         page[6]++;
-    long now = ++page[3];
-    if (now > page[4])
-        page[4] = now;
+    long now = ++page[3], most = page[4];
+    while (now > most && !atomic_compare_exchange_weak(&page[4], &most, now))
+        ;
     struct timespec step = {0, 5000000};
     for (long slept = 0; slept < page[0];
          slept += 5) /* looked at anew, so that a test can end it */
