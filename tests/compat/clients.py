@@ -275,7 +275,8 @@ class Sdk(Driver):
 
 class Generic(Driver):
     """An official SDK that run.sh does not install: it takes part when the variable `place` says where
-    it is, and counts as missing when it does not start there. Pointed at the daemon by its endpoint setting, or by HTTP_PROXY and the scheme."""
+    it is, and counts as missing when it does not start there. Pointed at the daemon by its endpoint
+    setting, or by HTTP_PROXY and the scheme."""
     signs = True
 
     def __init__(self, name, place, argv, types, retries=True, proxied=False, lacks=None):

@@ -200,8 +200,9 @@ def seconds_of(date):
 
 def verify(method, target, headers, digest, keys, window=300, now=None):
     """Judges a request as received. headers: [(name, value)] in order; digest: the body's SHA-256
-    in hex, None when it is not known yet (X-Content-Sha256 is believed then); keys: {access key: (secret, token or None)}. Stricter than a cloud need be: it also
-    demands the canonical target and exactly the signed headers the scheme names."""
+    in hex, None when it is not known yet (X-Content-Sha256 is believed then); keys: {access key: (secret,
+    token or None)}. Stricter than a cloud need be: it also demands the canonical target and exactly the
+    signed headers the scheme names."""
     path, _, query = target.partition("?")
     try:
         pairs = query_pairs(query)
