@@ -361,24 +361,25 @@ static struct cred_slot *find(struct cred_store *s, unsigned profile, uint64_t c
 
 bool cred_store_rejected(struct cred_store *s, unsigned profile, uint64_t cred_id)
 {
-    bool hope = false;
     pthread_mutex_lock(&s->mu);
     struct cred_slot *sl = find(s, profile, cred_id);
     uint64_t now = clock_fresh_ns();
-    if (!sl || !cred_slot_refreshable(sl)) {
-        hope = false;
-    } else if (!sl->current || sl->current->id != cred_id || sl->asked) {
-        hope = true; /* replaced already, or somebody asked before us */
-    } else if (sl->busy == CRED_FETCHING || !sl->rejected_ns ||
-               now - sl->rejected_ns >= reject_pause_ns) {
-        hope = true;
-        sl->asked = true;
-        sl->rejected_ns = now;
-        if (sl->busy != CRED_FETCHING) /* else what is under way will do */
-            sl->due_ns = 0;
-        bump(s);
-        pthread_cond_broadcast(&s->cond);
+    bool hope = sl && cred_slot_refreshable(sl);
+    /* else it is replaced already, or somebody asked before us */
+    if (hope && sl->current && sl->current->id == cred_id && !sl->asked) {
+        hope = sl->busy == CRED_FETCHING || !sl->rejected_ns ||
+               now - sl->rejected_ns >= reject_pause_ns;
+        if (hope) {
+            sl->asked = true;
+            sl->rejected_ns = now;
+            if (sl->busy != CRED_FETCHING) /* else what is under way will do */
+                sl->due_ns = 0;
+            pthread_cond_broadcast(&s->cond);
+        }
     }
+    if (hope)
+        bump(s); /* the caller waits for a sync, and may have had the one with the other credential
+                  */
     pthread_mutex_unlock(&s->mu);
     return hope;
 }

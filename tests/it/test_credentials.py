@@ -457,6 +457,32 @@ def test_a_rejected_credential_is_renewed_and_the_request_tried_once_more(proxy,
     assert len(fake.of("AssumeRole")) == 2
 
 
+def test_a_rejection_that_comes_after_the_renewal_is_tried_again_at_once(proxy, fake):
+    """The worker has seen the other credential already: nothing more will come to wait for."""
+    d = proxy({"default": role_profile(), "base": STATIC}, workers=1)
+    renewed = d.upstream.event()
+
+    def expired_for_the_first(ex):
+        if n_of(ex.req.verdict.access_key) == 1:
+            renewed.wait(20)
+            ex.error(403, "ExpiredToken")
+        else:
+            ex.reply(200, {"Result": {}})
+
+    d.upstream.on("late", expired_for_the_first)
+    with d.client() as c:
+        c.begin("GET", target("late"), [("X-Sigferry-Service", "ecs")])
+        d.upstream.wait_request("late")
+        d.signal(signal.SIGHUP)
+        d.wait_log(r"access key AKTP\.\.\.0002")
+        while n_of(used(d)[-1]) != 2:
+            assert_ok(d.request())
+        renewed.set()
+        assert_ok(c.response())
+    assert list(map(n_of, [r.verdict.access_key for r in d.upstream.of("late")])) == [1, 2]
+    assert len(fake.of("AssumeRole")) == 2
+
+
 def test_a_service_that_rejects_everything_causes_no_storm(proxy, fake):
     d = proxy({"default": role_profile(), "base": STATIC})
     d.upstream.on("rejected", lambda ex: ex.error(403, "ExpiredToken"))

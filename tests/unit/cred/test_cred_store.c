@@ -374,7 +374,10 @@ START_TEST(a_rejected_credential_is_replaced_once)
     ck_assert(becomes(0, "AKTP1"));
     ck_assert(!cred_view_busy(view, 0));
     ck_assert_uint_eq(server_seen(&srv), 2);
+    ck_assert(!cred_view_sync(view));
     ck_assert(cred_store_rejected(store, 0, id)); /* late: there is another one already */
+    ck_assert(cred_view_sync(view));              /* and whoever waits for a sync has one */
+    ck_assert(!cred_view_busy(view, 0));
     ck_assert_uint_eq(server_seen(&srv), 2);
     ck_assert(!cred_store_rejected(store, 0, id_of(0))); /* the new one as well: no storm */
     ck_assert_uint_eq(server_seen(&srv), 2);
