@@ -3,7 +3,8 @@
  * to 32 bits, joins adjacent strings (a forgotten comma swallows an entry), ends the process on an
  * @include it can't open, and leaves strings in freed memory or leaks them. What it gets from here
  * has no comments and no includes; integers are 64-bit ones (with L) and each string is a 32-bit
- * one, its index in the document. */
+ * one, its index in the document. Both stand between blanks: next to what follows without one they
+ * would become another number. */
 #include "conf/conf_int.h"
 
 struct scan {
@@ -93,7 +94,7 @@ static void emit_string(struct scan *s, size_t begin)
                    "two strings in a row: a comma between them or a semicolon is missing");
         return; /* libconfig would join the two */
     }
-    buf_printf(&d->text, "%zu", d->entries.n / sizeof e);
+    buf_printf(&d->text, " %zu ", d->entries.n / sizeof e);
     buf_put(&d->entries, &e, sizeof e);
     d->last = '"';
 }
@@ -232,10 +233,10 @@ static void scan_number(struct scan *s)
             conf_error(d->l, &s->pos, key_path(d, path), "the number does not fit 64 bits");
             d->broken = true;
         }
-        buf_printf(&d->text, "%lldL", (long long)v);
+        buf_printf(&d->text, " %lldL ", (long long)v);
     } else if (conf_text_float(t, &f)) {
         /* With a point always: without one libconfig wants a sign before an exponent. */
-        buf_printf(&d->text, "%.17e", f);
+        buf_printf(&d->text, " %.17e ", f);
     } else {
         scan_bare(s, begin);
         return;

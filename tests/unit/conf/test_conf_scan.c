@@ -142,6 +142,24 @@ START_TEST(syntax)
 }
 END_TEST
 
+/* Side by side they must not become one: "x"5 is not 5, and "x"x1 not a string of another key. */
+START_TEST(values_without_a_blank_between)
+{
+    static const char *const texts[] = {
+        "workers = \"x\"5;",
+        "workers = 5\"x\";",
+        "drain_timeout = \"x\"1.5;",
+        "client_side_validation = true\"x\";",
+        "client_side_validation = true+5;",
+        "region = \"x\"x1; security: { client_tokens = [ \"t\" ]; };",
+        "region\"x\" = 5;",
+        "connect_to = [ \"::h:1\"5 ];",
+    };
+    for (size_t i = 0; i < ARRAY_LEN(texts); i++)
+        CK_ERRORS(load_text(texts[i]), "a.conf:1: " SYNTAX);
+}
+END_TEST
+
 START_TEST(lines_of_list_elements)
 {
     CK_ERRORS(load_text("connect_to = [\n\"::h:1\",\n\n\"bad\",\n\"::h:2\"\n];\n"),
@@ -269,6 +287,7 @@ int main(void)
         escapes,
         bytes,
         syntax,
+        values_without_a_blank_between,
         lines_of_list_elements,
         include_lines,
         include_within_a_group,
