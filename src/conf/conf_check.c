@@ -199,6 +199,10 @@ bool conf_check_proxy(struct str v, struct buf *why)
             rest.n = 0; /* another scheme */
     for (size_t i = rest.n; i > 0; i--)
         if (rest.p[i - 1] == '@') {
+            /* libcurl would end the host there, and take the rest for a path. */
+            for (size_t j = 0; j < i; j++)
+                if (memchr("/?#", rest.p[j], 3))
+                    return no(why, "must have / ? # in user and password written as %2F %3F %23");
             rest = str_n(rest.p + i, rest.n - i);
             break;
         }

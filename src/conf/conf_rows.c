@@ -110,9 +110,8 @@ bool conf_url_has_password(struct str url)
             rest = str_n(url.p + i + 3, url.n - i - 3);
             break;
         }
-    struct str authority = str_cut(&rest, '/');
     /* The last @ ends the user information, whatever a password may hold. */
-    while (authority.n && authority.p[authority.n - 1] != '@')
-        authority.n--;
-    return authority.n && memchr(authority.p, ':', authority.n) != NULL;
+    while (rest.n && rest.p[rest.n - 1] != '@')
+        rest.n--;
+    return rest.n && memchr(rest.p, ':', rest.n) != NULL;
 }

@@ -121,6 +121,12 @@ static const struct broken values[] = {
     {"proxy: { http_proxy = \"ftp://u:hidden@h\"; };",
      L1 "proxy.http_proxy: the value must be "
         "[http://|https://|socks5://|socks5h://][USER:PASSWORD@]HOST[:PORT]\n"},
+    {"proxy: { http_proxy = \"http://u:hid/den@h:1\"; };", L1
+     "proxy.http_proxy: the value must have / ? # in user and password written as %2F %3F %23\n"},
+    {"proxy: { http_proxy = \"u:hidden?@h\"; };", L1
+     "proxy.http_proxy: the value must have / ? # in user and password written as %2F %3F %23\n"},
+    {"proxy: { http_proxy = \"http://h/p@q\"; };", L1
+     "proxy.http_proxy: the value must have / ? # in user and password written as %2F %3F %23\n"},
     {"security: { allowed_hosts = [ \"*.x\", \"a*\" ]; };",
      L1 "security.allowed_hosts: \"a*\" must be HOST, HOST:PORT or *.DOMAIN\n"},
     {"security: { allowed_origins = [ \"https://a/b\" ]; };",
@@ -362,7 +368,7 @@ START_TEST(the_other_side_of_each_rule)
         "listen = ( { address = \"unix:/a\"; mode = \"640\"; allowed_gids = [ 5 ]; } );",
         "listen = [ \"localhost:0\" ]; admin: { listen = \"localhost:0\"; };",
         "proxy: { https_proxy = \"http://localhost:8751\"; http_proxy = \"proxy.corp:8750\"; };",
-        "proxy: { https_proxy = \"socks5h://u:p@[::1]:9/\"; };",
+        "proxy: { https_proxy = \"socks5h://u:p@[::1]:9/\"; http_proxy = \"u:p%2F@x@h:1\"; };",
         "policies = ( { name = \"r\"; mode = \"record\"; } ); policy = \"r\";",
         "policies = ( { name = \"r\"; allow = [ \"*:*\" ]; } ); clients = ( { name = \"a\"; "
         "access_key = \"k\"; secret_key = \"s\"; policy = \"r\"; } );",
