@@ -90,30 +90,43 @@ static void role_pairs(struct buf *b, const struct cred_role *role)
     pair(b, "RoleTrn", str_of(role->role_trn));
 }
 
-/* True when text shows the beginning of secret: services like to quote what they refuse. */
+/* Whether text shows QUOTE_LEN characters in a row of secret, or all of a shorter one: services
+ * like to quote what they refuse. */
+enum { QUOTE_LEN = 12 };
 static bool quotes(struct str text, struct str secret)
 {
-    size_t n = secret.n < 12 ? secret.n : 12;
-    return n && text.n && memmem(text.p, text.n, secret.p, n) != NULL;
+    size_t n = secret.n < QUOTE_LEN ? secret.n : QUOTE_LEN;
+    for (size_t i = 0; n && i + n <= text.n; i++)
+        if (memmem(secret.p, secret.n, text.p + i, n))
+            return true;
+    return false;
 }
 
-static void set_service_error(const struct cred_json *j, int status, struct str token,
-                              struct err_detail *why)
+/* A part of the answer as it may be shown: of max bytes at most, and without a secret. */
+static struct str shown(struct str part, size_t max, const struct str secrets[CRED_STS_SECRETS])
+{
+    if (part.n > max)
+        part.n = max;
+    for (size_t i = 0; i < CRED_STS_SECRETS; i++)
+        if (quotes(part, secrets[i]))
+            return STR("(not shown, it quotes a key or token)");
+    return part.n ? part : STR("");
+}
+
+static void set_service_error(const struct cred_json *j, int status,
+                              const struct str secrets[CRED_STS_SECRETS], struct err_detail *why)
 {
     const struct cred_json *meta = cred_json_get(j, "ResponseMetadata");
     const struct cred_json *e = cred_json_get(meta, "Error");
-    struct str code = cred_json_member(e, "Code"), text = cred_json_member(e, "Message");
-    struct str id = cred_json_member(meta, "RequestId");
-    if (quotes(text, token))
-        text = STR("(its message is not shown, it quotes the token)");
+    struct str code = shown(cred_json_member(e, "Code"), 64, secrets);
+    struct str text = shown(cred_json_member(e, "Message"), 200, secrets);
+    struct str id = shown(cred_json_member(meta, "RequestId"), 64, secrets);
     err_set(why, ERR_CREDENTIALS, "STS refused with HTTP %d %.*s: %.*s (request %.*s)", status,
-            (int)(code.n < 64 ? code.n : 64), code.n ? code.p : "",
-            (int)(text.n < 200 ? text.n : 200), text.n ? text.p : "", (int)(id.n < 64 ? id.n : 64),
-            id.n ? id.p : "");
+            STR_ARG(code), STR_ARG(text), STR_ARG(id));
 }
 
-struct cred *cred_sts_parse(const char *provider, int status, struct str body, struct str token,
-                            struct err_detail *why)
+struct cred *cred_sts_parse(const char *provider, int status, struct str body,
+                            const struct str secrets[CRED_STS_SECRETS], struct err_detail *why)
 {
     struct err_detail detail = {""};
     struct cred *c = NULL;
@@ -124,7 +137,7 @@ struct cred *cred_sts_parse(const char *provider, int status, struct str body, s
     if (!until.n)
         until = cred_json_member(made, "ExpiredTime");
     if (cred_json_get(cred_json_get(j, "ResponseMetadata"), "Error"))
-        set_service_error(j, status, token, why);
+        set_service_error(j, status, secrets, why);
     else if (status != 200)
         err_set(why, ERR_CREDENTIALS, "STS answered with HTTP %d", status);
     else if (!j)
@@ -133,11 +146,9 @@ struct cred *cred_sts_parse(const char *provider, int status, struct str body, s
         err_set(why, ERR_CREDENTIALS, "STS's answer has no Result.Credentials");
     else if (!cred_time_parse(until, &expires))
         err_set(why, ERR_CREDENTIALS, "STS's answer has no expiry in RFC 3339 form");
-    else
-        c = cred_new_plain(provider, cred_json_member(made, "AccessKeyId"),
-                           cred_json_member(made, "SecretAccessKey"),
-                           cred_json_member(made, "SessionToken"), expires, &detail);
-    if (!c && made && !why->text[0])
+    else if (!(c = cred_new_plain(provider, cred_json_member(made, "AccessKeyId"),
+                                  cred_json_member(made, "SecretAccessKey"),
+                                  cred_json_member(made, "SessionToken"), expires, &detail)))
         err_set(why, ERR_CREDENTIALS, "STS's answer: %s", detail.text);
     cred_json_free(j);
     return c;
@@ -148,6 +159,7 @@ static struct cred *post(struct cred_ctx *ctx, const struct cred_role *role, con
                          struct buf *form, struct str token, struct err_detail *why)
 {
     static const char *const headers[] = {"Content-Type: application/x-www-form-urlencoded"};
+    const struct str secrets[CRED_STS_SECRETS] = {token};
     struct fetch_response r;
     struct buf url;
     struct cred *c = NULL;
@@ -163,7 +175,7 @@ static struct cred *post(struct cred_ctx *ctx, const struct cred_role *role, con
     if (!q.url || url.failed || form->failed)
         err_set(why, ERR_CREDENTIALS, "the STS request would be too large");
     else if (cred_http(ctx, &q, &r, why)) {
-        c = cred_sts_parse(role->provider, r.status, buf_str(&r.body), token, why);
+        c = cred_sts_parse(role->provider, r.status, buf_str(&r.body), secrets, why);
         buf_wipe(&r.body);
     }
     buf_free(&url);
@@ -196,8 +208,8 @@ struct cred *cred_sts_saml(struct cred_ctx *ctx, const struct cred_role *role,
     return c;
 }
 
-/* The four header lines of a signed GET. */
-enum { SIGNED_HEADERS = 4 };
+/* The header lines of a signed GET. */
+enum { SIGNED_HEADERS = 5 };
 struct signed_headers {
     struct buf text[SIGNED_HEADERS];
     const char *v[SIGNED_HEADERS];
@@ -236,6 +248,8 @@ static bool sign_get(const struct cred_role *role, enum endpoint_cloud cloud, co
     struct signer *s = signer_new();
     bool ok = s && sign_request(s, &in, &out) == ERR_OK;
     if (ok) {
+        /* as it is signed: libcurl's own would lack the scheme's default port */
+        header(h, "Host", in.host);
         header(h, "X-Date", str_of(out.x_date));
         header(h, "X-Content-Sha256", in.body_sha256);
         header(h, "Authorization", out.authorization);
@@ -253,6 +267,8 @@ struct cred *cred_sts_assume_role(struct cred_ctx *ctx, const struct cred_role *
 {
     struct signed_headers h = {.n = 0};
     const char *host = or_else(role->endpoint, default_host(ctx->conf->cloud));
+    const struct str secrets[CRED_STS_SECRETS] = {secret_str(base->secret_key),
+                                                  secret_str(base->session_token)};
     struct fetch_response r;
     struct buf url;
     struct cred *c = NULL;
@@ -272,8 +288,7 @@ struct cred *cred_sts_assume_role(struct cred_ctx *ctx, const struct cred_role *
         q.headers = h.v;
         q.nheaders = h.n;
         if (cred_http(ctx, &q, &r, why)) {
-            c = cred_sts_parse(role->provider, r.status, buf_str(&r.body),
-                               secret_str(base->secret_key), why);
+            c = cred_sts_parse(role->provider, r.status, buf_str(&r.body), secrets, why);
             buf_wipe(&r.body);
         }
     }

@@ -40,10 +40,12 @@ NODISCARD struct cred *cred_sts_saml(struct cred_ctx *ctx, const struct cred_rol
 NODISCARD struct cred *cred_oidc_fetch(struct cred_ctx *ctx, const struct cred_role *role,
                                        const char *file, struct err_detail *why);
 
-/* Reads a response: Result.Credentials, or ResponseMetadata.Error. A message that quotes the
- * beginning of token is left out of why. */
+/* Reads a response: Result.Credentials, or ResponseMetadata.Error. secrets are those that the
+ * request held (unused places are empty): what quotes one is left out of why. */
+enum { CRED_STS_SECRETS = 2 };
 NODISCARD struct cred *cred_sts_parse(const char *provider, int status, struct str body,
-                                      struct str token, struct err_detail *why);
+                                      const struct str secrets[CRED_STS_SECRETS],
+                                      struct err_detail *why);
 
 /* The region that the cloud's own tools take when none is set. */
 const char *cred_sts_default_region(enum endpoint_cloud cloud);

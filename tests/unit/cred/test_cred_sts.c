@@ -12,6 +12,7 @@ static int status;
 static const char *body; /* NULL: a credential */
 static const char *expiry_name, *expiry;
 static unsigned fail_first; /* answers 503 that often */
+static unsigned cut_first;  /* ends within the head that often */
 static bool hang;
 
 static void sts(struct server *s, unsigned n, const char *request, char *out)
@@ -19,7 +20,9 @@ static void sts(struct server *s, unsigned n, const char *request, char *out)
     (void)s, (void)request;
     if (hang)
         return;
-    if (n < fail_first)
+    if (n < cut_first)
+        snprintf(out, SERVER_TEXT, "HTTP/1.1 200 X\r\nContent-");
+    else if (n < fail_first)
         respond(out, 503, "busy");
     else if (body)
         respond(out, status, body);
@@ -37,7 +40,7 @@ static void set_up(void)
     body = NULL;
     expiry_name = "ExpiredTime";
     expiry = from_now(3600);
-    fail_first = 0;
+    fail_first = cut_first = 0;
     hang = false;
     server_start(&srv, sts);
     fixture_reach(&f, &srv);
@@ -176,6 +179,17 @@ START_TEST(an_endpoint_and_region_of_ones_own)
 }
 END_TEST
 
+/* The host is signed as it is sent: libcurl alone would leave the scheme's own port away. */
+START_TEST(an_endpoint_with_the_schemes_own_port)
+{
+    struct err_detail why;
+    f.profiles[0].sts_endpoint = "sts.internal:80";
+    cred_unref(fetched("default", &why));
+    sent(0, "\r\nHost: sts.internal:80\r\n");
+    signature_is_of(0, "AKLTbase", "base-secret", "", "cn-beijing");
+}
+END_TEST
+
 START_TEST(the_bases_session_token_is_sent_and_signed)
 {
     struct err_detail why;
@@ -302,6 +316,17 @@ START_TEST(an_overloaded_service_is_asked_again)
 }
 END_TEST
 
+/* What an earlier try met is no reason any more. */
+START_TEST(the_last_answer_is_the_one_that_is_told)
+{
+    cut_first = 1;
+    body = "{\"Result\":{\"Credentials\":{\"AccessKeyId\":\"\",\"SecretAccessKey\":\"x\","
+           "\"Expiration\":\"2999-01-01T00:00:00Z\"}}}";
+    fails_with("default", "STS's answer: the access key is empty");
+    ck_assert_uint_eq(server_seen(&srv), 2);
+}
+END_TEST
+
 START_TEST(but_not_for_ever)
 {
     fail_first = 100;
@@ -415,7 +440,31 @@ START_TEST(a_message_that_quotes_the_token_is_not_shown)
     status = 400;
     body = "{\"ResponseMetadata\":{\"Error\":{\"Code\":\"BadToken\",\"Message\":\"cannot read "
            "eyJtokenABCDEFGHIJ\"}}}";
-    fails_with("default", "BadToken: (its message is not shown");
+    fails_with("default", "BadToken: (not shown");
+    body = "{\"ResponseMetadata\":{\"Error\":{\"Code\":\"kenABCDEFGHIJ\",\"Message\":\"odd\"}}}";
+    fails_with("default", "HTTP 400 (not shown, it quotes a key or token): odd");
+}
+END_TEST
+
+START_TEST(nor_one_that_quotes_the_bases_keys)
+{
+    static const char *const quoted[] = {"base-secret-of-some-length", "base-token-of-some-length"};
+    secret_unref(f.profiles[1].secret_key);
+    f.profiles[1].secret_key = secret_new(str_of(quoted[0]));
+    f.profiles[1].session_token = secret_new(str_of(quoted[1]));
+    status = 403;
+    for (size_t i = 0; i < ARRAY_LEN(quoted); i++) {
+        char text[512];
+        struct err_detail why;
+        snprintf(text, sizeof text,
+                 "{\"ResponseMetadata\":{\"Error\":{\"Code\":\"Invalid\",\"Message\":\"what is "
+                 "%s\"}}}",
+                 quoted[i]);
+        body = text;
+        ck_assert_ptr_null(fetched("default", &why));
+        ck_assert_msg(strstr(why.text, "Invalid: (not shown"), "%s", why.text);
+        ck_assert_ptr_null(strstr(why.text, "of-some-length"));
+    }
 }
 END_TEST
 
@@ -465,13 +514,14 @@ END_TEST
 
 START_TEST(parsing_alone)
 {
+    static const struct str none[CRED_STS_SECRETS];
     struct err_detail why = {""};
-    struct cred *c = cred_sts_parse("x", 200, STR(okay), (struct str){NULL, 0}, &why);
+    struct cred *c = cred_sts_parse("x", 200, STR(okay), none, &why);
     ck_assert_msg(c != NULL, "%s", why.text);
     ck_assert_int_eq(c->expires_s, INT64_C(32472144000));
     cred_unref(c);
     for (size_t n = 0; n < sizeof okay - 1; n++)
-        ck_assert_ptr_null(cred_sts_parse("x", 200, str_n(okay, n), (struct str){NULL, 0}, &why));
+        ck_assert_ptr_null(cred_sts_parse("x", 200, str_n(okay, n), none, &why));
 }
 END_TEST
 
@@ -484,6 +534,7 @@ int main(void)
     tcase_add_test(c, assume_role_is_a_signed_get);
     tcase_add_test(c, defaults);
     tcase_add_test(c, an_endpoint_and_region_of_ones_own);
+    tcase_add_test(c, an_endpoint_with_the_schemes_own_port);
     tcase_add_test(c, the_bases_session_token_is_sent_and_signed);
     tcase_add_test(c, roles_of_roles);
     tcase_add_test(c, without_a_source_the_chain_is_the_base);
@@ -491,6 +542,7 @@ int main(void)
     tcase_add_loop_test(c, answers_that_are_none, 0, (int)ARRAY_LEN(answers));
     tcase_add_test(c, redirects_are_not_followed);
     tcase_add_test(c, an_overloaded_service_is_asked_again);
+    tcase_add_test(c, the_last_answer_is_the_one_that_is_told);
     tcase_add_test(c, but_not_for_ever);
     tcase_add_test(c, a_refused_connection_names_the_host);
     tcase_add_test(c, a_hanging_service_times_out);
@@ -499,6 +551,7 @@ int main(void)
     tcase_add_test(c, oidc_from_the_environment);
     tcase_add_test(c, oidc_tells_what_is_missing);
     tcase_add_test(c, a_message_that_quotes_the_token_is_not_shown);
+    tcase_add_test(c, nor_one_that_quotes_the_bases_keys);
     tcase_add_test(c, saml_is_an_unsigned_form);
     tcase_add_test(c, saml_tells_what_is_missing);
     tcase_add_test(c, parsing_alone);

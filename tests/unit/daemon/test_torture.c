@@ -123,13 +123,14 @@ static bool took(struct cred *c)
 
 static bool run_cred_parse(struct err_detail *why)
 {
+    static const struct str secrets[CRED_STS_SECRETS] = {{"token", 5}};
     return took(cred_file_parse(STR("access_key = AK\nsecret_key = \"SK\"\n"), why)) &&
            took(cred_file_parse(STR("{\"access_key\": \"AK\", \"secret_key\": \"SK\"}"), why)) &&
            took(cred_sts_parse("sts", 200,
                                STR("{\"Result\":{\"Credentials\":{\"AccessKeyId\":\"AK\","
                                    "\"SecretAccessKey\":\"SK\",\"SessionToken\":\"T\","
                                    "\"ExpiredTime\":\"2030-01-01T00:00:00Z\"}}}"),
-                               STR("token"), why));
+                               secrets, why));
 }
 
 static bool run_cred_read(struct err_detail *why)
