@@ -96,9 +96,11 @@ void conf_env_cloud(struct conf_loader *l, const struct conf_args *args)
     unsigned nerrs = l->nerrs;
     const char *text = args->cloud;
 
-    for (size_t i = args->nset; !text && i > 0; i--)
-        if (strncmp(args->set[i - 1], "cloud=", 6) == 0)
-            text = args->set[i - 1] + 6;
+    for (size_t i = args->nset; !text && i > 0; i--) {
+        struct str value = str_of(args->set[i - 1]), key = str_trim(str_cut(&value, '='));
+        if (str_eq(key, STR("cloud")))
+            text = value.p;
+    }
     if (!text)
         text = conf_env_get("SIGFERRY_CLOUD");
     if (!text)
@@ -240,24 +242,30 @@ static void other_variable(struct conf_loader *l, const char *name)
 
 void conf_env_apply(struct conf_loader *l)
 {
-    char name[CONF_TWIN_MAX];
+    static const struct str prefix = {"SIGFERRY_", 9};
+    char twin[CONF_TWIN_MAX];
 
     for (size_t i = 0; i < conf_nrows; i++) {
-        conf_row_twin(conf_rows[i].name, name);
-        apply_from(l, conf_rows[i].name, name);
+        conf_row_twin(conf_rows[i].name, twin);
+        apply_from(l, conf_rows[i].name, twin);
     }
     for (char **at = environ; at && *at; at++) {
-        size_t n = strcspn(*at, "="), i = 0;
-        if (n <= 9 || n >= sizeof name || strncmp(*at, "SIGFERRY_", 9) != 0)
+        struct str name = str_n(*at, strcspn(*at, "="));
+        size_t i = 0;
+        if (name.n <= prefix.n || !str_starts(name, prefix))
             continue;
-        (void)snprintf(name, sizeof name, "%.*s", (int)n, *at);
         for (; i < conf_nrows; i++) {
-            char twin[CONF_TWIN_MAX];
             conf_row_twin(conf_rows[i].name, twin);
-            if (strcmp(twin, name) == 0)
+            if (str_eq(str_of(twin), name))
                 break;
         }
-        if (i == conf_nrows)
-            other_variable(l, name);
+        if (i < conf_nrows)
+            continue;
+        name = arena_dup(&l->tmp, name);
+        if (!name.p) {
+            conf_error(l, &(struct conf_pos){.source = CONF_ENV, .name = ""}, "", "out of memory");
+            return;
+        }
+        other_variable(l, name.p);
     }
 }

@@ -337,6 +337,9 @@ START_TEST(sdk_variables_by_cloud)
     ck_assert_str_eq(origin(c, "endpoint.use_dual_stack"), "env BYTEPLUS_ENABLE_DUALSTACK");
     ck_assert_str_eq(origin(c, "cloud"), "env SIGFERRY_CLOUD");
     conf_unref(c);
+    c = load_set("cloud=volcengine", " cloud\t=byteplus");
+    ck_assert_str_eq(c->region, "ap-b");
+    conf_unref(c);
     c = load_set("cloud=byteplus", "cloud=volcengine");
     ck_assert_str_eq(c->region, "cn-a");
     ck_assert_str_eq(c->endpoint.host, "");
@@ -442,6 +445,28 @@ START_TEST(profile_from_the_environment_alone)
 }
 END_TEST
 
+/* The longest name of a profile with the longest key. */
+START_TEST(the_longest_variable_counts)
+{
+    char name[200], p[64], upper[64];
+    memset(p, 'p', 63);
+    memset(upper, 'P', 63);
+    p[63] = upper[63] = '\0';
+    (void)snprintf(name, sizeof name, "SIGFERRY_PROFILES_%s_SAML_RESPONSE_FILE", upper);
+    set_env(name, "/x");
+    (void)snprintf(name, sizeof name, "SIGFERRY_PROFILES_%s_SAML_PROVIDER_TRN", upper);
+    set_env(name, "trn:y");
+    (void)snprintf(name, sizeof name, "SIGFERRY_PROFILES_%s_ROLE_TRN", upper);
+    set_env(name, "trn:z");
+    (void)snprintf(name, sizeof name, "SIGFERRY_PROFILES_%s_PROVIDER", upper);
+    set_env(name, "assume_role_saml");
+    set_env("SIGFERRY_PROFILE", p);
+    struct conf *c = load_env();
+    ck_assert_str_eq(c->profiles[0].saml_response_file, "/x");
+    conf_unref(c);
+}
+END_TEST
+
 /* What log_msg wrote during a load of the environment. */
 static const char *warnings(void)
 {
@@ -474,6 +499,10 @@ START_TEST(unknown_variables_warn)
     ck_assert_int_eq(unsetenv("SIGFERRY_PORT"), 0);
     set_env("SIGFERRY_RETRY_NUM_MAX_RETRIE", "1");
     ck_assert_ptr_nonnull(strstr(warnings(), "did you mean SIGFERRY_RETRY_NUM_MAX_RETRIES?"));
+    char name[400] = "SIGFERRY_";
+    memset(name + 9, 'X', sizeof name - 10);
+    set_env(name, "1");
+    ck_assert_ptr_nonnull(strstr(warnings(), "SIGFERRY_XXXX"));
 }
 END_TEST
 
@@ -602,6 +631,7 @@ int main(void)
         overridden_mistakes_count,
         unknown_variables_warn,
         profile_from_the_environment_alone,
+        the_longest_variable_counts,
         home_is_the_default_of_xdg,
     };
     return fixture_run("conf_load", tests, ARRAY_LEN(tests));
