@@ -130,12 +130,11 @@ static const char *user_file(struct conf_loader *l)
 }
 
 const char *conf_file_choose(struct conf_loader *l, const struct conf_args *args,
-                             struct conf_pos *pos, bool *must_exist)
+                             struct conf_pos *pos)
 {
     static const char system_file[] = "/etc/sigferry/sigferry.conf";
     const char *env = conf_env_get("SIGFERRY_CONFIG");
 
-    *must_exist = true;
     if (args->no_file)
         return NULL;
     if (args->config) {
@@ -146,7 +145,6 @@ const char *conf_file_choose(struct conf_loader *l, const struct conf_args *args
         *pos = (struct conf_pos){.source = CONF_ENV, .name = "SIGFERRY_CONFIG"};
         return env;
     }
-    *must_exist = false;
     *pos = (struct conf_pos){.source = CONF_DEFAULT, .name = ""};
     const char *user = user_file(l);
     if (user)

@@ -75,7 +75,7 @@ static void set_pair(struct conf_loader *l, const char *pair)
     }
     /* A key is echoed in messages; one with strange bytes can't be a key. */
     for (size_t i = 0; i < name.n; i++)
-        if (name.p[i] <= ' ' || name.p[i] == 0x7f || name.n > 128) {
+        if (name.p[i] <= ' ' || name.p[i] > '~' || name.n > 128) {
             conf_error(l, &pos, "", "%s is not a key", conf_quote(name, q));
             return;
         }

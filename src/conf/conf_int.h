@@ -48,7 +48,7 @@ enum {
     CF_MASKED = 1 << 2,   /* an access key: shown by its ends only */
     CF_URL = 1 << 3,      /* a URL whose password is a secret */
     CF_BARE = 1 << 4,     /* of CT_LIST: a string stands for a group with the first key only, which
-                           * names     the element */
+                           * names the element */
     CF_TEXT = 1 << 5,     /* may hold tabs and line ends */
 };
 
@@ -198,9 +198,9 @@ struct conf_file *conf_file_read(struct conf_loader *l, const char *path,
                                  const struct conf_pos *pos, const char *key, struct buf *out);
 /* Owners and modes of all files read, now that the secrets are known. */
 void conf_files_check(struct conf_loader *l);
-/* The configuration file to read: NULL for none; explicit says whether it must exist. */
+/* The configuration file to read, and in *pos what names it; NULL for none. */
 const char *conf_file_choose(struct conf_loader *l, const struct conf_args *args,
-                             struct conf_pos *pos, bool *must_exist);
+                             struct conf_pos *pos);
 /* Fills endpoint.extra_regions from custom_bootstrap_region and bootstrap_region_list. */
 void conf_regions_load(struct conf_loader *l);
 

@@ -38,8 +38,7 @@ static void apply_section(struct conf_loader *l, const char *prefix, const struc
 static void load_file(struct conf_loader *l, const struct conf_args *args)
 {
     struct conf_pos from;
-    bool must_exist;
-    const char *path = conf_file_choose(l, args, &from, &must_exist);
+    const char *path = conf_file_choose(l, args, &from);
     struct conf_doc d;
     struct buf text;
 
