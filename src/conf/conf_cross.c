@@ -263,6 +263,9 @@ static void check_file(struct conf_loader *l, const char *path, const char *file
            "\"%s\" holds a private key; it must belong to user %u or root and have mode 0600, not "
            "%04o",
            file, (unsigned)geteuid(), (unsigned)(st.st_mode & 07777));
+    else if (l->conf->security.strict_file_permissions && (st.st_mode & 022))
+        at(l, path, "others than its owner may write \"%s\", its mode is %04o; use chmod go-w",
+           file, (unsigned)(st.st_mode & 07777));
 }
 
 static void cross_tls(struct conf_loader *l)

@@ -236,8 +236,9 @@ const struct conf_row conf_rows[] = {
     {"security.strict_file_permissions", CT_BOOL, 0, AT(security.strict_file_permissions),
      .def = "true",
      .help = "Refuses files with secrets that others than their owner (we or root) may read or "
-             "write. Files anyone else may write are refused in any case, unless the environment "
-             "or the command line sets this to false."},
+             "write, and certificates that others may write. A configuration file that anyone else "
+             "may write is refused in any case, unless the environment or the command line sets "
+             "this to false."},
     {"security.client_tokens", CT_SECRETS, 0, AT(security.client_tokens),
      COUNT(security.nclient_tokens), "", .check = conf_check_token,
      .help = "With any set, every request must carry one (`Authorization: Bearer T`, "

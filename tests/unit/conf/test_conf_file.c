@@ -192,6 +192,26 @@ START_TEST(private_keys)
 }
 END_TEST
 
+/* Who may write the trusted certificates chooses whom we talk to. */
+START_TEST(certificates)
+{
+    char text[512];
+    write_bytes("ca", "x", 1, 0664);
+    (void)snprintf(text, sizeof text, "tls: { ca_file = \"%s\"; };", in_dir("ca"));
+    CK_ERRORS(
+        load_text(text),
+        "a.conf:1: tls.ca_file: others than its owner may write \"ca\", its mode is 0664; use "
+        "chmod go-w\n");
+    ck_assert_int_eq(chmod(in_dir("ca"), 0644), 0);
+    conf_unref(good(text));
+    ck_assert_int_eq(chmod(in_dir("ca"), 0666), 0);
+    (void)snprintf(text, sizeof text,
+                   "tls: { ca_file = \"%s\"; }; security: { strict_file_permissions = false; };",
+                   in_dir("ca"));
+    conf_unref(good(text));
+}
+END_TEST
+
 int main(void)
 {
     const TTest *const tests[] = {
@@ -206,6 +226,7 @@ int main(void)
         credentials_directory_is_exempt,
         region_list_files,
         private_keys,
+        certificates,
     };
     return fixture_run("conf_file", tests, ARRAY_LEN(tests));
 }
