@@ -128,6 +128,13 @@ static void put_intro(struct buf *b)
         "\n");
 }
 
+/* A blank line ends each entry: the last has none. */
+static void drop_blank(struct buf *b)
+{
+    if (b->n) /* or memory is short */
+        b->n--;
+}
+
 static void flush(struct buf *b, FILE *out)
 {
     if (b->n)
@@ -162,14 +169,13 @@ void conf_reference(FILE *out)
         section = now;
         put_row(&b, &conf_rows[i]);
     }
-    b.n--; /* the last blank line */
+    drop_blank(&b);
     flush(&b, out);
 }
 
-/* help as comment lines of at most 96 columns, each after indent and "# ". */
-static void put_comment(struct buf *b, const char *indent, const char *text)
+/* Text as comment lines of at most 96 columns, each after indent and "# ". */
+static void put_comment(struct buf *b, const char *indent, struct str rest)
 {
-    struct str rest = str_of(text);
     size_t column = 0;
 
     while (rest.p) {
@@ -193,23 +199,22 @@ static void put_sample(struct buf *b, const struct conf_row *row)
     struct str section = section_of(row);
     const char *indent = section.n ? "    " : "";
 
-    put_comment(b, indent, row->help);
+    put_comment(b, indent, str_of(row->help));
     if (row->group) {
-        buf_printf(b, "%s# Keys:", indent);
+        struct buf keys;
+        buf_init(&keys, 4096);
         for (size_t i = 0; i < row->group->n; i++)
-            buf_printf(b, "%s%s",
-                       i == 0  ? " "
-                       : i % 9 ? ", "
-                               : ",\n#       ",
-                       row->group->rows[i].name);
-        buf_printf(b, ".\n%s# Example: %s = %s;\n", indent,
+            buf_printf(&keys, "%s%s", i ? ", " : "Keys: ", row->group->rows[i].name);
+        buf_putc(&keys, '.');
+        put_comment(b, indent, buf_str(&keys));
+        buf_free(&keys);
+        buf_printf(b, "%s# Example: %s = %s;\n", indent,
                    row->name + (section.n ? section.n + 1 : 0), row->group->example);
     } else if (row->names || row->min < row->max) {
         struct buf type;
         buf_init(&type, 4096);
         put_type(&type, row);
-        const char *z = buf_cstr(&type);
-        put_comment(b, indent, z ? z : "");
+        put_comment(b, indent, buf_str(&type));
         buf_free(&type);
     }
     buf_printf(b, "%s#%s = ", indent, row->name + (section.n ? section.n + 1 : 0));
@@ -234,7 +239,7 @@ void conf_template(FILE *out)
         struct str now = section_of(&conf_rows[i]);
         if (!str_eq(now, section)) {
             if (section.n) {
-                b.n--; /* no blank line before the brace */
+                drop_blank(&b);
                 buf_putz(&b, "};\n\n");
             }
             if (now.n)
@@ -243,7 +248,7 @@ void conf_template(FILE *out)
         }
         put_sample(&b, &conf_rows[i]);
     }
-    b.n--;
+    drop_blank(&b);
     if (section.n)
         buf_putz(&b, "};\n");
     flush(&b, out);
@@ -296,7 +301,7 @@ bool conf_explain(const char *key, FILE *out)
         (void)fprintf(out, "there is no key %s%s\n", conf_quote(k, q), conf_row_hint(k, hint));
         return false;
     }
-    b.n--; /* the last blank line */
+    drop_blank(&b);
     struct buf plain;
     buf_init(&plain, CONF_TEXT_MAX);
     conf_plain_text(&plain, buf_str(&b));
