@@ -236,6 +236,15 @@ START_TEST(a_role)
 }
 END_TEST
 
+START_TEST(our_scheme_comes_before_the_tools)
+{
+    f.profiles[0].sts_scheme = "http";
+    profile("\"mode\":\"RamRoleArn\",\"access-key\":\"A\",\"secret-key\":\"S\",\"role-name\":\"r\","
+            "\"account-id\":\"21\"");
+    ck_assert_str_eq(fetched(), "AKTPsts/secret-sts/token-sts/expires");
+}
+END_TEST
+
 START_TEST(an_identity_token)
 {
     char members[600];
@@ -501,6 +510,7 @@ int main(void)
     tcase_add_loop_test(c, modes_and_what_they_need, 0, (int)ARRAY_LEN(cases));
     tcase_add_test(c, broken_files);
     tcase_add_test(c, a_role);
+    tcase_add_test(c, our_scheme_comes_before_the_tools);
     tcase_add_test(c, an_identity_token);
     tcase_add_test(c, the_instances_role);
     tcase_add_test(c, cache_names_are_the_tools);
