@@ -323,6 +323,14 @@ bool conf_check_token(struct str v, struct buf *why)
     return true;
 }
 
+bool conf_check_access_key(struct str v, struct buf *why)
+{
+    /* They end it in an Authorization header: nobody could be known by such a key. */
+    if (v.n && (memchr(v.p, '/', v.n) || memchr(v.p, ',', v.n)))
+        return no(why, "must not hold / or ,");
+    return conf_check_token(v, why);
+}
+
 bool conf_check_trn(struct str v, struct buf *why)
 {
     if (v.n == 0 || (v.n <= 512 && str_starts(v, STR("trn:")) && made_of(v, ":/_-.@+=,")))

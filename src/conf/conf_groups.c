@@ -53,7 +53,7 @@ static const struct conf_row listen_rows[] = {
 static const struct conf_row profile_rows[] = {
     {"provider", CT_STRING, 0, AT(provider), .def = "default", .names = providers,
      .help = "Where the credentials come from. It decides which of the other keys may be set."},
-    {"access_key", CT_STRING, CF_MASKED, AT(access_key), .def = "", .check = conf_check_token,
+    {"access_key", CT_STRING, CF_MASKED, AT(access_key), .def = "", .check = conf_check_access_key,
      .help = "The access key (static)."},
     {"secret_key", CT_SECRET, 0, AT(secret_key), .def = "", .check = conf_check_token,
      .help = "The secret key (static)."},
@@ -137,7 +137,7 @@ static const struct conf_row client_rows[] = {
     {"name", CT_STRING, CF_REQUIRED, AT(name), .def = "", .check = conf_check_name,
      .help = "The client's name in logs."},
     {"access_key", CT_STRING, CF_REQUIRED | CF_MASKED, AT(access_key), .def = "",
-     .check = conf_check_token,
+     .check = conf_check_access_key,
      .help = "The local access key its SDK is given; made up, unknown to the cloud."},
     {"secret_key", CT_SECRET, CF_REQUIRED, AT(secret_key), .def = "", .check = conf_check_token,
      .help = "The local secret key its SDK is given."},

@@ -266,7 +266,7 @@ void conf_set(struct conf_loader *l, const char *key, struct str text, const str
 conf_check_fn conf_check_address, conf_check_label, conf_check_hostport, conf_check_host_pattern,
     conf_check_origin, conf_check_proxy, conf_check_connect_to, conf_check_pattern,
     conf_check_region_pattern, conf_check_prefix, conf_check_format, conf_check_mode,
-    conf_check_token, conf_check_name, conf_check_nonempty, conf_check_trn;
+    conf_check_token, conf_check_access_key, conf_check_name, conf_check_nonempty, conf_check_trn;
 /* A listen address taken apart; false when it is malformed. */
 struct conf_address {
     enum { CONF_ADDR_TCP, CONF_ADDR_UNIX, CONF_ADDR_SYSTEMD } kind;

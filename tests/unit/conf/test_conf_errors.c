@@ -134,6 +134,11 @@ static const struct broken values[] = {
         ":PORT, without a path\n"},
     {"security: { client_tokens = [ \"with space\" ]; };",
      L1 "security.client_tokens: the value must be printable ASCII without spaces\n"},
+    {"profiles: { default: { provider = \"static\"; access_key = \"AK/1\"; secret_key = \"s\"; }; "
+     "};",
+     L1 "profiles.default.access_key: the value must not hold / or ,\n"},
+    {"clients = ( { name = \"a\"; access_key = \"k,1\"; secret_key = \"s\"; } );",
+     L1 "clients[0].access_key: the value must not hold / or ,\n"},
     {"security: { allowed_uids = [ 65534 ]; };",
      L1 "security.allowed_uids: 65534 stands for every user a user namespace doesn't know and is "
         "never accepted\n"},
