@@ -113,8 +113,10 @@ static struct cred_slot *pick(struct cred_store *s, bool remote, uint64_t *until
             return sl;
         uint64_t at = sl->due_ns;
         if (sl->refresh_s != INT64_MAX) {
-            uint64_t left = (uint64_t)(sl->refresh_s - clock_wall_s()) * NS_PER_SEC;
-            left = left < wall_check_ns ? left : wall_check_ns;
+            int64_t left_s = sl->refresh_s - clock_wall_s(); /* may be thousands of years */
+            uint64_t left = left_s < (int64_t)(wall_check_ns / NS_PER_SEC)
+                                ? (uint64_t)left_s * NS_PER_SEC
+                                : wall_check_ns;
             at = at < now + left ? at : now + left;
         }
         *until_ns = at < *until_ns ? at : *until_ns;
