@@ -238,20 +238,28 @@ static struct cred *by_profile(struct cli *cli)
 }
 
 static bool config_path(const struct cred_ctx *ctx, const struct conf_profile *p,
-                        char path[CONFIG_PATH_MAX])
+                        char path[CONFIG_PATH_MAX], struct err_detail *why)
 {
     enum endpoint_cloud cloud = ctx->conf->cloud;
     const char *given = p->config_file[0] ? p->config_file : cred_env_var(cloud, "CLI_CONFIG_FILE");
     const char *home = cred_env_plain("HOME");
+    bool in_home = !given[0] || (given[0] == '~' && given[1] == '/');
     int n;
-    if (given[0] == '~' && given[1] == '/')
+    if (in_home && !home[0]) {
+        err_set(why, ERR_CREDENTIALS, "HOME is not set: set %s_CLI_CONFIG_FILE",
+                cred_env_prefix(cloud));
+        return false;
+    }
+    if (in_home && given[0])
         n = snprintf(path, CONFIG_PATH_MAX, "%s%s", home, given + 1);
     else if (given[0])
         n = snprintf(path, CONFIG_PATH_MAX, "%s", given);
     else
         n = snprintf(path, CONFIG_PATH_MAX, "%s/.%s/config.json", home,
                      cloud == CLOUD_BYTEPLUS ? "byteplus" : "volcengine");
-    return n > 0 && n < CONFIG_PATH_MAX && (given[0] || home[0]);
+    if (n < 0 || n >= CONFIG_PATH_MAX)
+        err_set(why, ERR_CREDENTIALS, "the path of the tool's configuration is too long");
+    return n >= 0 && n < CONFIG_PATH_MAX;
 }
 
 static struct cred *fetch(struct cred_ctx *ctx, const struct conf_profile *p,
@@ -261,11 +269,8 @@ static struct cred *fetch(struct cred_ctx *ctx, const struct conf_profile *p,
     struct err_detail detail = {""};
     struct cred *c = NULL;
     struct buf text;
-    if (!config_path(ctx, p, path)) {
-        err_set(why, ERR_CREDENTIALS, "HOME is not set: set %s_CLI_CONFIG_FILE",
-                cred_env_prefix(ctx->conf->cloud));
+    if (!config_path(ctx, p, path, why))
         return NULL;
-    }
     buf_init(&text, CONFIG_MAX);
     if (cred_read_file(
             path, ctx->conf->security.strict_file_permissions ? CRED_READ_STRICT : CRED_READ_EXEMPT,

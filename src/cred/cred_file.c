@@ -135,6 +135,11 @@ static struct cred *fetch(struct cred_ctx *ctx, const struct conf_profile *p,
         err_set(why, ERR_CREDENTIALS, "set profiles.%s.file", p->name);
         return NULL;
     }
+    if (str_starts(str_of(p->file), STR("~/")) && !cred_env_plain("HOME")[0]) {
+        err_set(why, ERR_CREDENTIALS,
+                "profiles.%s.file: ~ is the home directory, but HOME is not set", p->name);
+        return NULL;
+    }
     if (!locate(p->file, path, &rule)) {
         err_set(why, ERR_CREDENTIALS, "profiles.%s.file: the path is too long", p->name);
         return NULL;

@@ -141,7 +141,13 @@ END_TEST
 START_TEST(no_home_and_no_file)
 {
     unsetenv("HOME");
-    ck_assert_ptr_nonnull(strstr(fetched(), "set VOLCENGINE_CLI_CONFIG_FILE"));
+    ck_assert_ptr_nonnull(strstr(fetched(), "HOME is not set: set VOLCENGINE_CLI_CONFIG_FILE"));
+    f.profiles[0].config_file = "~/config.json";
+    ck_assert_ptr_nonnull(strstr(fetched(), "HOME is not set"));
+    static char path[5000];
+    memset(path, 'x', sizeof path - 1);
+    f.profiles[0].config_file = path;
+    ck_assert_ptr_nonnull(strstr(fetched(), "too long"));
 }
 END_TEST
 

@@ -171,6 +171,9 @@ START_TEST(a_tilde_is_home)
     ck_assert_int_eq(setenv("HOME", fixture_dir, 1), 0);
     ck_assert_int_eq(setenv("CREDENTIALS_DIRECTORY", "/nonexistent", 1), 0);
     ck_assert_str_eq(fetched("~/name"), "AK");
+    cred_forget_environment();
+    ck_assert_int_eq(unsetenv("HOME"), 0);
+    ck_assert_ptr_nonnull(strstr(fetched("~/name"), "HOME is not set"));
 }
 END_TEST
 
