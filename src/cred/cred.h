@@ -41,11 +41,11 @@ void cred_store_free(struct cred_store *s);
 NODISCARD bool cred_store_reload(struct cred_store *s, struct conf *conf);
 /* Refresh everything now (SIGHUP). */
 void cred_store_refresh_all(struct cred_store *s);
-/* The cloud rejected that credential as expired or unknown. true when a refresh is under
- * way or the profile already has another one: the view's next sync returns true; from then on, look
- * after each whether cred_view_busy is false, and then whether the credential's id is another.
- * false when no other can be had (a static key, or the one that replaced a rejected one was
- * rejected again at once). Any thread. */
+/* The cloud rejected that credential of a profile (cred_view_find) as expired or unknown. true when
+ * a refresh is under way or the profile already has another one: the view's next sync returns true;
+ * from then on, look after each whether cred_view_busy is false, and then whether the credential's
+ * id is another. false when no other can be had (a static key, or the one that replaced a rejected
+ * one was rejected again at once). Any thread. */
 bool cred_store_rejected(struct cred_store *s, unsigned profile, uint64_t cred_id);
 
 enum cred_state { CRED_OK, CRED_PENDING, CRED_FAILED };
@@ -55,17 +55,18 @@ struct cred_view;
 NODISCARD struct cred_view *cred_view_new(struct cred_store *s);
 void cred_view_free(struct cred_view *v);
 /* Takes over what changed since the last call; true when something did. One atomic load when
- * nothing has. */
-bool cred_view_sync(struct cred_view *v);
+ * nothing has. The store is given a reloaded configuration before its users are: as long as it is
+ * not conf that the store has, nothing is taken over. NULL: whatever it has. */
+bool cred_view_sync(struct cred_view *v, const struct conf *conf);
 /* True while the refresh that cred_store_rejected asked for is under way, as of the last sync. */
 bool cred_view_busy(const struct cred_view *v, unsigned profile);
 /* Ids of the credentials that the last sync that returned true replaced, so that keys derived from
  * them can be forgotten. The array is the view's, valid until the next sync. */
 size_t cred_view_replaced(const struct cred_view *v, const uint64_t **ids);
-/* The index of a profile in the configuration that the view was last synced to, -1 when it has
- * none of that name: for requests that began under an earlier configuration. */
-int cred_view_find(const struct cred_view *v, struct str name);
-/* The current credential of a profile (index into conf->profiles): CRED_OK sets *out, borrowed
+/* What the index of one of conf's profiles is in the view, -1 when it has none of that name:
+ * requests that began under an earlier configuration than the view's go on. */
+int cred_view_find(const struct cred_view *v, const struct conf *conf, unsigned profile);
+/* The current credential of a profile (cred_view_find): CRED_OK sets *out, borrowed
  * until the next cred_view_sync (cred_ref to keep it). An expired one is not CRED_OK. CRED_PENDING:
  * the first fetch is under way; ask again after a sync that returned true. CRED_FAILED: why in *why
  * (each provider tried, why it failed, what to set). */

@@ -57,12 +57,16 @@ static bool still_held(const struct view_slot *slots, size_t n, const struct cre
     return false;
 }
 
-bool cred_view_sync(struct cred_view *v)
+bool cred_view_sync(struct cred_view *v, const struct conf *conf)
 {
     struct cred_store *s = v->store;
     if (atomic_load_explicit(&s->generation, memory_order_acquire) == v->generation)
         return false;
     pthread_mutex_lock(&s->mu);
+    if (conf && s->conf != conf) {
+        pthread_mutex_unlock(&s->mu);
+        return false;
+    }
     size_t n = s->n;
     struct view_slot *fresh = calloc(n, sizeof *fresh);
     uint64_t *replaced = calloc(v->n ? v->n : 1, sizeof *replaced);
@@ -109,9 +113,11 @@ bool cred_view_busy(const struct cred_view *v, unsigned profile)
     return profile < v->n && v->slots[profile].asked;
 }
 
-int cred_view_find(const struct cred_view *v, struct str name)
+int cred_view_find(const struct cred_view *v, const struct conf *conf, unsigned profile)
 {
-    const struct conf_profile *p = v->conf ? conf_profile_find(v->conf, name) : NULL;
+    if (!v->conf || v->conf == conf) /* before the first sync any profile is pending */
+        return (int)profile;
+    const struct conf_profile *p = conf_profile_find(v->conf, str_of(conf->profiles[profile].name));
     return p ? (int)(p - v->conf->profiles) : -1;
 }
 

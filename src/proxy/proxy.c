@@ -80,7 +80,8 @@ bool proxy_configure(struct proxy *p, struct proxy_rules *rules)
     struct proxy_gen *g = calloc(1, sizeof *g);
     const struct conf *c = rules->conf;
     struct budget *b = budget_new(c->retry.budget_percent, p->o.nworkers);
-    if (!g || !b) {
+    p->stale = !g || !b;
+    if (p->stale) {
         free(g);
         budget_free(b);
         return false;
@@ -134,7 +135,7 @@ void proxy_credentials(struct proxy *p)
 {
     struct list *l;
     const uint64_t *ids;
-    if (!cred_view_sync(p->creds))
+    if (!cred_view_sync(p->creds, p->stale ? NULL : p->gen->conf))
         return;
     size_t n = cred_view_replaced(p->creds, &ids);
     for (size_t i = 0; i < n; i++)

@@ -150,9 +150,7 @@ static bool take_credential(struct xfer *x)
     struct err_detail why;
     struct cred *c = NULL;
     why.text[0] = '\0';
-    int profile = (int)x->route.profile;
-    if (!x->gen->current) /* a reload since: the index may mean another profile now */
-        profile = cred_view_find(p->creds, str_of(x->gen->conf->profiles[profile].name));
+    int profile = cred_view_find(p->creds, x->gen->conf, x->route.profile);
     if (x->rejected_id && profile >= 0 && cred_view_busy(p->creds, (unsigned)profile)) {
         xfer_wait_credential(x);
         return false;

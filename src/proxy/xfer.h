@@ -123,6 +123,7 @@ struct xfer {
 struct proxy {
     struct proxy_options o;
     struct proxy_gen *gen;
+    bool stale; /* a reload that all others took over could not be: credentials go on without it */
     struct signer *signer;
     struct cred_view *creds;
     struct budget *budget;

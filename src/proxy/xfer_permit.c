@@ -135,7 +135,8 @@ bool xfer_second_chance(struct xfer *x, struct str code)
     if (x->refreshed || !retry_is_credential_code(code))
         return false;
     x->refreshed = true;
-    if (!cred_store_rejected(x->px->o.creds, x->route.profile, x->cred->id))
+    int profile = cred_view_find(x->px->creds, x->gen->conf, x->route.profile);
+    if (profile < 0 || !cred_store_rejected(x->px->o.creds, (unsigned)profile, x->cred->id))
         return false; /* no other can be had */
     x->rejected_id = x->cred->id;
     xfer_wait_credential(x); /* the answer is kept: it passes when no other credential comes */

@@ -192,6 +192,30 @@ def reload_once(d, text, works=True):
     until(lambda: metric(d, "sigferry_config_last_reload_successful") == works, seconds(10), "the reload")
 
 
+@pytest.mark.parametrize("names", [("mine", "mine"), ("before", "after")], ids=["same", "renamed"])
+def test_profiles_that_change_places_keep_their_keys(daemon, make_upstream, names):
+    """A reload reaches the credentials first, then one worker after the other."""
+    up = make_upstream()
+    mine = {"provider": "static", "access_key": daemons.ACCESS_KEY, "secret_key": daemons.SECRET_KEY}
+    other = {"provider": "static", "access_key": daemons.SECOND_KEY[0],
+             "secret_key": daemons.SECOND_KEY[1]}
+
+    def settings(turn):
+        profiles = {names[turn % 2]: mine, "other": other}
+        if turn % 2:
+            profiles = dict(reversed(profiles.items()))
+        return {"profiles": daemons.Raw(daemons.value_text(profiles)), "profile": names[turn % 2]}
+
+    d = daemon(connect_to=["::127.0.0.1:%d" % up.port], **settings(0))
+    load = Load(d.address, 6, True, "swap")
+    for turn in range(1, 41):
+        reload_once(d, config_text(dict(d.settings, **settings(turn))))
+    load.wait(100)
+    counts, _ = settle(d, load)
+    assert set(counts) == {"ok"}, counts
+    assert {r.verdict.access_key for r in up.requests} == {daemons.ACCESS_KEY}
+
+
 BROKEN = ["nosuchkey = 1;\n", "pool = { max_pending = -1; };\n", "listen = [ \"127.0.0.1:0\" \n",
           "tls = { ca_file = \"/nonexistent.pem\"; };\n", "policy = \"nobody\";\n"]
 

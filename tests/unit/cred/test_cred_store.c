@@ -95,7 +95,7 @@ static void start(void)
     ck_assert(cred_store_start(store, changed, NULL));
     view = cred_view_new(store);
     ck_assert_ptr_nonnull(view);
-    ck_assert(cred_view_sync(view));
+    ck_assert(cred_view_sync(view, NULL));
 }
 
 static int64_t now_s(void)
@@ -139,7 +139,7 @@ static bool becomes(unsigned profile, const char *want)
         pthread_mutex_lock(&mu);
         unsigned before = changes;
         pthread_mutex_unlock(&mu);
-        (void)cred_view_sync(view);
+        (void)cred_view_sync(view, NULL);
         if (strstr(key(profile), want))
             return true;
         struct timespec ts;
@@ -178,7 +178,7 @@ START_TEST(what_needs_no_network_is_there_at_once)
     ck_assert_str_eq(key(1), "FILE");
     ck_assert_str_eq(key(2), "ENV"); /* through the default chain */
     ck_assert_str_eq(getenv("VOLCENGINE_SECRET_KEY"), "");
-    ck_assert(!cred_view_sync(view));
+    ck_assert(!cred_view_sync(view, NULL));
     ck_assert_str_eq(key(3), "there is no such profile");
 }
 END_TEST
@@ -188,11 +188,12 @@ START_TEST(a_view_not_synced_is_pending)
     fixture_static(&f.profiles[0], "STATIC", "s");
     store = cred_store_new(&f.conf);
     view = cred_view_new(store);
+    ck_assert_int_eq(cred_view_find(view, &f.conf, 0), 0);
     ck_assert_str_eq(key(0), "pending");
-    ck_assert(cred_view_sync(view)); /* before the start: known, but nothing fetched */
+    ck_assert(cred_view_sync(view, NULL)); /* before the start: known, but nothing fetched */
     ck_assert_str_eq(key(0), "pending");
     ck_assert(cred_store_start(store, NULL, NULL));
-    ck_assert(cred_view_sync(view));
+    ck_assert(cred_view_sync(view, NULL));
     ck_assert_str_eq(key(0), "STATIC");
 }
 END_TEST
@@ -257,7 +258,7 @@ START_TEST(a_failed_renewal_keeps_the_old_one_until_it_expires)
     refuse = true;
     pthread_mutex_unlock(&mu);
     server_wait(&srv, 2); /* the renewal was refused */
-    (void)cred_view_sync(view);
+    (void)cred_view_sync(view, NULL);
     ck_assert_str_eq(key(0), "AKTP0");
     ck_assert(becomes(0, "Denied")); /* and once it has expired: failed, with the reason */
     struct cred_status st;
@@ -352,7 +353,7 @@ START_TEST(an_equal_credential_keeps_its_id)
     while (st.refreshes_ok < 2 && clock_fresh_ns() < end)
         (void)cred_store_status(store, &st, 1);
     ck_assert_uint_eq(st.refreshes_ok, 2);
-    (void)cred_view_sync(view);
+    (void)cred_view_sync(view, NULL);
     ck_assert_uint_eq(id_of(0), id);
 }
 END_TEST
@@ -366,7 +367,7 @@ START_TEST(a_rejected_credential_is_replaced_once)
     gate(true);
     ck_assert(cred_store_rejected(store, 0, id));
     ck_assert(cred_store_rejected(store, 0, id)); /* a second request: the same refresh */
-    ck_assert(cred_view_sync(view));
+    ck_assert(cred_view_sync(view, NULL));
     ck_assert(cred_view_busy(view, 0));
     ck_assert_str_eq(key(0), "AKTP0"); /* others go on with it meanwhile */
     server_wait(&srv, 2);
@@ -374,9 +375,9 @@ START_TEST(a_rejected_credential_is_replaced_once)
     ck_assert(becomes(0, "AKTP1"));
     ck_assert(!cred_view_busy(view, 0));
     ck_assert_uint_eq(server_seen(&srv), 2);
-    ck_assert(!cred_view_sync(view));
+    ck_assert(!cred_view_sync(view, NULL));
     ck_assert(cred_store_rejected(store, 0, id)); /* late: there is another one already */
-    ck_assert(cred_view_sync(view));              /* and whoever waits for a sync has one */
+    ck_assert(cred_view_sync(view, NULL));        /* and whoever waits for a sync has one */
     ck_assert(!cred_view_busy(view, 0));
     ck_assert_uint_eq(server_seen(&srv), 2);
     ck_assert(!cred_store_rejected(store, 0, id_of(0))); /* the new one as well: no storm */
@@ -390,7 +391,7 @@ START_TEST(keys_that_never_change_are_not_refetched)
     start();
     ck_assert(!cred_store_rejected(store, 0, id_of(0)));
     ck_assert(!cred_store_rejected(store, 7, 12345));
-    (void)cred_view_sync(view);
+    (void)cred_view_sync(view, NULL);
     ck_assert(!cred_view_busy(view, 0));
     ck_assert(!cred_view_busy(view, 7));
 }
@@ -452,12 +453,16 @@ START_TEST(a_reload_keeps_what_stayed_the_same)
     g.profiles[0].name = "second";
     g.profiles[1] = f.profiles[0];
     ck_assert(cred_store_reload(store, &g.conf));
-    ck_assert(cred_view_sync(view));
+    ck_assert(!cred_view_sync(view, &f.conf)); /* who has the old rules keeps what goes with them */
+    ck_assert_uint_eq(id_of(0), id);
+    ck_assert_uint_eq(id_of(2), goes_id);
+    ck_assert(cred_view_sync(view, &g.conf));
     ck_assert_uint_eq(id_of(1), id);
     ck_assert_uint_eq(server_seen(&srv), 1); /* and nobody was asked */
     ck_assert_uint_ne(id_of(0), changes_id);
-    ck_assert_int_eq(cred_view_find(view, STR("default")), 1);
-    ck_assert_int_eq(cred_view_find(view, STR("third")), -1);
+    ck_assert_int_eq(cred_view_find(view, &f.conf, 0), 1);
+    ck_assert_int_eq(cred_view_find(view, &f.conf, 2), -1);
+    ck_assert_int_eq(cred_view_find(view, &g.conf, 1), 1);
     const uint64_t *gone;
     ck_assert_uint_eq(cred_view_replaced(view, &gone), 2);
     ck_assert_uint_eq(gone[0], changes_id);
@@ -481,7 +486,7 @@ START_TEST(a_reload_during_a_fetch)
     fixture_init(&g, 1); /* the profile under fetch goes */
     fixture_static(&g.profiles[0], "STATIC", "s");
     ck_assert(cred_store_reload(store, &g.conf));
-    ck_assert(cred_view_sync(view));
+    ck_assert(cred_view_sync(view, NULL));
     ck_assert_str_eq(key(0), "STATIC");
     gate(false);
     cred_view_free(view);
@@ -530,7 +535,7 @@ static void *read_views(void *arg)
     while (!atomic_load(&stop_reading)) {
         struct err_detail why;
         struct cred *c = NULL;
-        (void)cred_view_sync(v);
+        (void)cred_view_sync(v, NULL);
         clock_tick();
         if (cred_view_get(v, 0, clock_wall_s(), &c, &why) == CRED_OK) {
             ck_assert(secret_is(c->secret_key, c->access_key)); /* both parts of one snapshot */

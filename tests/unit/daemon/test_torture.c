@@ -157,7 +157,7 @@ static bool run_store(struct err_detail *why)
     if (!ok)
         (void)err_set(why, ERR_INTERNAL, "no store");
     if (ok) {
-        (void)cred_view_sync(v);
+        (void)cred_view_sync(v, NULL);
         enum cred_state state = cred_view_get(v, 0, 1800000000, &c, why);
         ok = state == CRED_OK;
         if (ok)

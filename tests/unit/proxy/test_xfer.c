@@ -424,11 +424,11 @@ struct engine {
     struct xfer *x;
 };
 
-static void engine_start(struct engine *e)
+static void engine_start(struct engine *e, const char *conf)
 {
     memset(e, 0, sizeof *e);
     fake_up = (struct fake_up){.start_result = ERR_OK};
-    e->conf = fixture_conf(CONF);
+    e->conf = fixture_conf(conf);
     ck_assert(loop_init(&e->loop));
     ck_assert_ptr_nonnull(e->rules = proxy_rules_new(e->conf));
     ck_assert_ptr_nonnull(e->creds = cred_store_new(e->conf));
@@ -527,7 +527,7 @@ START_TEST(scenario)
 {
     const struct scenario *sc = &scenarios[_i];
     struct engine e;
-    engine_start(&e);
+    engine_start(&e, CONF);
     size_t n = ARRAY_LEN(sc->steps);
     while (n && memcmp(&sc->steps[n - 1], &(struct step){0}, sizeof(struct step)) == 0)
         n--;
@@ -547,11 +547,50 @@ START_TEST(scenario)
 }
 END_TEST
 
+/* A reload reaches the credentials before it reaches the worker: until then an index of the
+ * worker's configuration may mean another profile there. */
+START_TEST(a_reload_on_its_way_changes_nobodys_keys)
+{
+    static const char text[] =
+        "region = \"cn-beijing\"; service = \"ecs\"; log = { access = false; };\n"
+        "profile = \"mine\"; profiles = { %s %s };\n";
+    static const char mine[] = "mine = { provider = \"static\"; access_key = \"MINE\"; "
+                               "secret_key = \"s\"; };",
+                      other[] = "other = { provider = \"static\"; access_key = \"OTHER\"; "
+                                "secret_key = \"s\"; };";
+    static const struct step steps[] = {BEGIN(GET), {UP, OK_2 "ok", 0, XS_REPLY, 0}, OVER()};
+    char before[1024], after[1024];
+    struct engine e;
+    (void)snprintf(before, sizeof before, text, mine, other);
+    (void)snprintf(after, sizeof after, text, other, mine);
+    engine_start(&e, before);
+    struct conf *next = fixture_conf(after);
+    struct proxy_rules *rules = proxy_rules_new(next);
+    ck_assert_ptr_nonnull(rules);
+    ck_assert(cred_store_reload(e.creds, next));
+    proxy_credentials(e.px);
+    for (int taken = 0; taken < 2; taken++) {
+        for (size_t i = 0; i < ARRAY_LEN(steps); i++) {
+            play(&e, &steps[i]);
+            if (e.x->state == XS_TRY)
+                ck_assert_str_eq(e.x->cred->access_key, "MINE");
+        }
+        ck_assert(proxy_configure(e.px, rules));
+        proxy_credentials(e.px);
+    }
+    ck_assert_uint_eq(fake_up.starts, 2);
+    engine_stop(&e);
+    proxy_rules_unref(rules);
+    conf_unref(next);
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("xfer");
     TCase *t = tcase_create("scenarios");
     tcase_add_loop_test(t, scenario, 0, (int)ARRAY_LEN(scenarios));
+    tcase_add_test(t, a_reload_on_its_way_changes_nobodys_keys);
     suite_add_tcase(s, t);
     return fixture_main(s);
 }
