@@ -71,13 +71,13 @@ static bool in_use(const struct conf *c, const char *name)
 static bool ready(void *arg, struct buf *reason)
 {
     struct daemon *d = arg;
-    struct cred_status *v = calloc(STATUS_CREDS_MAX, sizeof *v);
+    struct cred_status *v = calloc(d->conf->nprofiles, sizeof *v);
     bool ok = v != NULL;
     if (d->phase != DAEMON_RUNNING) {
         buf_putz(reason, "draining");
         ok = false;
     } else if (v) {
-        size_t n = cred_store_status(d->creds, v, STATUS_CREDS_MAX);
+        size_t n = cred_store_status(d->creds, v, d->conf->nprofiles);
         for (size_t i = 0; i < n; i++) {
             if (v[i].state == CRED_OK || !in_use(d->conf, v[i].profile))
                 continue;

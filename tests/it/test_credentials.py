@@ -411,6 +411,14 @@ def test_no_credential_is_a_503_and_nothing_goes_out(proxy, fake):
     assert refreshes(d, "failed") >= 1
 
 
+def test_readiness_looks_at_every_profile_in_use(proxy, tmp_path):
+    profiles = {"p%d" % i: STATIC for i in range(70)}
+    profiles["p69"] = {"provider": "file", "file": str(tmp_path / "none")}
+    d = proxy(profiles, profile="p69")
+    r = ready(d)
+    assert r.status == 503 and b"p69" in r.body, r.body
+
+
 def test_renewed_in_the_background_without_a_pause(proxy, fake):
     fake.lifetime = 4
     d = proxy({"default": role_profile(), "base": STATIC})
