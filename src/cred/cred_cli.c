@@ -63,7 +63,7 @@ static struct cred *own_keys(const struct cli *cli, bool token_needed)
     if (token.n && cred_json_int(cred_json_get(cli->profile, "sts-expiration"), &until))
         until = until > 0 ? cred_time_unix(until) : 0;
     struct cred *c = cred_new_plain("cli", ak, sk, token, until, &detail);
-    return c ? c : fail(cli, ": ", detail.text);
+    return c ? c : fail(cli, "can't be used: ", detail.text);
 }
 
 static struct cred *mode_ak(const struct cli *cli)

@@ -52,6 +52,12 @@ static struct cred *fetch(struct cred_ctx *ctx, const struct conf_profile *p,
                 prefix);
         return NULL;
     }
+    if (strpbrk(role.endpoint, "/?#@")) { /* the variable: the key was checked */
+        err_set(why, ERR_CREDENTIALS,
+                "%s_OIDC_STS_ENDPOINT must be HOST or HOST:PORT, without a scheme or a path",
+                prefix);
+        return NULL;
+    }
     return cred_oidc_fetch(ctx, &role, file, why);
 }
 

@@ -281,8 +281,9 @@ struct cred *cred_sts_assume_role(struct cred_ctx *ctx, const struct cred_role *
     buf_printf(&url, "%s://%s/?", or_else(role->scheme, "https"), host);
     buf_puts(&url, buf_str(&query));
     struct cred_call q = {.method = "GET", .url = buf_cstr(&url), .tries = TRIES};
-    if (!q.url || url.failed || query.failed ||
-        !sign_get(role, ctx->conf->cloud, host, buf_str(&query), base, &h)) {
+    if (!q.url || url.failed || query.failed) {
+        err_set(why, ERR_CREDENTIALS, "the STS request would be too large: shorten the policy");
+    } else if (!sign_get(role, ctx->conf->cloud, host, buf_str(&query), base, &h)) {
         err_set(why, ERR_CREDENTIALS, "the STS request could not be signed");
     } else {
         q.headers = h.v;

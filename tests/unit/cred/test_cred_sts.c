@@ -168,6 +168,16 @@ START_TEST(defaults)
 }
 END_TEST
 
+START_TEST(too_long_a_policy_is_named)
+{
+    static char policy[20000];
+    memset(policy, 'p', sizeof policy - 1);
+    f.profiles[0].policy = policy;
+    fails_with("default", "too large: shorten the policy");
+    ck_assert_uint_eq(server_seen(&srv), 0);
+}
+END_TEST
+
 START_TEST(an_endpoint_and_region_of_ones_own)
 {
     struct err_detail why;
@@ -383,6 +393,17 @@ START_TEST(oidc_is_an_unsigned_form)
 }
 END_TEST
 
+START_TEST(what_is_no_host_is_named)
+{
+    oidc_profile();
+    f.profiles[0].role_trn = "trn:iam::1:role/r";
+    f.profiles[0].oidc_token_file = write_file("t", "eyJtoken", 0644);
+    setenv("VOLCENGINE_OIDC_STS_ENDPOINT", "https://sts.env.example", 1);
+    fails_with("default", "VOLCENGINE_OIDC_STS_ENDPOINT must be HOST or HOST:PORT");
+    ck_assert_uint_eq(server_seen(&srv), 0);
+}
+END_TEST
+
 START_TEST(the_token_is_read_anew_each_time)
 {
     struct err_detail why;
@@ -533,6 +554,7 @@ int main(void)
     tcase_add_checked_fixture(c, set_up, tear_down);
     tcase_add_test(c, assume_role_is_a_signed_get);
     tcase_add_test(c, defaults);
+    tcase_add_test(c, too_long_a_policy_is_named);
     tcase_add_test(c, an_endpoint_and_region_of_ones_own);
     tcase_add_test(c, an_endpoint_with_the_schemes_own_port);
     tcase_add_test(c, the_bases_session_token_is_sent_and_signed);
@@ -547,6 +569,7 @@ int main(void)
     tcase_add_test(c, a_refused_connection_names_the_host);
     tcase_add_test(c, a_hanging_service_times_out);
     tcase_add_test(c, oidc_is_an_unsigned_form);
+    tcase_add_test(c, what_is_no_host_is_named);
     tcase_add_test(c, the_token_is_read_anew_each_time);
     tcase_add_test(c, oidc_from_the_environment);
     tcase_add_test(c, oidc_tells_what_is_missing);
