@@ -42,10 +42,10 @@ NODISCARD bool cred_store_reload(struct cred_store *s, struct conf *conf);
 /* Refresh everything now (SIGHUP). */
 void cred_store_refresh_all(struct cred_store *s);
 /* The cloud rejected that credential of a profile (cred_view_find) as expired or unknown. true when
- * a refresh is under way or the profile already has another one: the view's next sync returns true;
- * from then on, look after each whether cred_view_busy is false, and then whether the credential's
- * id is another. false when no other can be had (a static key, or the one that replaced a rejected
- * one was rejected again at once). Any thread. */
+ * a refresh is under way or the profile already has another one: a sync of the caller's view will
+ * return true for it. After such a one look whether cred_view_busy is false, and then whether the
+ * credential's id is another. false when no other can be had (a static key, or the one that
+ * replaced a rejected one was rejected again at once). Any thread. */
 bool cred_store_rejected(struct cred_store *s, unsigned profile, uint64_t cred_id);
 
 enum cred_state { CRED_OK, CRED_PENDING, CRED_FAILED };

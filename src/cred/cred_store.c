@@ -367,8 +367,8 @@ bool cred_store_rejected(struct cred_store *s, unsigned profile, uint64_t cred_i
     struct cred_slot *sl = find(s, profile, cred_id);
     uint64_t now = clock_fresh_ns();
     bool hope = sl && cred_slot_refreshable(sl);
-    /* else it is replaced already, or somebody asked before us */
-    if (hope && sl->current && sl->current->id == cred_id && !sl->asked) {
+    bool asked = hope && sl->asked; /* by somebody before us: the outcome is still to come */
+    if (hope && !asked && sl->current && sl->current->id == cred_id) {
         hope = sl->busy == CRED_FETCHING || !sl->rejected_ns ||
                now - sl->rejected_ns >= reject_pause_ns;
         if (hope) {
@@ -379,9 +379,8 @@ bool cred_store_rejected(struct cred_store *s, unsigned profile, uint64_t cred_i
             pthread_cond_broadcast(&s->cond);
         }
     }
-    if (hope)
-        bump(s); /* the caller waits for a sync, and may have had the one with the other credential
-                  */
+    if (hope && !asked)
+        bump(s); /* the caller's view may have had the sync that brought another one */
     pthread_mutex_unlock(&s->mu);
     return hope;
 }
