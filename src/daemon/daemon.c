@@ -241,12 +241,12 @@ int daemon_run(const struct conf_args *args, void (*ready)(void *arg, const char
         if (ready)
             ready(arg, d->ndoors ? d->doors[0]->sock->name : "");
         run(d);
+        daemon_tell_recorded(d);
     } else {
         log_msg(LOG_ERROR, "%s", msg);
         d->exit_code = 1;
     }
     int code = d->exit_code;
-    daemon_tell_recorded(d);
     log_msg(LOG_INFO, "ended");
     stop(d);
     free(d);

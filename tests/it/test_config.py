@@ -298,6 +298,15 @@ def test_an_admin_port_in_use_is_named(daemon):
     assert str(port) in d.log and "in use" in d.log
 
 
+def test_a_ca_file_without_certificates_is_no_start(daemon, tmp_path):
+    ca = tmp_path / "ca.pem"
+    ca.write_text("nothing of the kind\n")
+    d = daemon(_ready=False, tls={"ca_file": str(ca)})
+    d.exit_status = 1
+    assert d.wait() == 1
+    assert "tls.ca_file" in d.log and str(ca) in d.log
+
+
 def test_the_admin_address_can_be_off(daemon, upstream):
     d = daemon(_ready=False, admin={"listen": ""}).wait_ready(admin=False)
     assert_ok(d.request())
