@@ -158,8 +158,9 @@ static bool start(struct daemon *d, char *msg, size_t msgsize)
     listen_inherit();
     if (!(d->resolver = resolver_new(RESOLVER_THREADS, RESOLVER_QUEUE, 60 * NS_PER_SEC)))
         return false;
-    return daemon_listen(d, d->conf, msg, msgsize) && start_workers(d, msg, msgsize) &&
-           daemon_admin_open(d, msg, msgsize);
+    /* Workers last: nobody is accepted before it is certain that we run. */
+    return daemon_listen(d, d->conf, msg, msgsize) && daemon_admin_open(d, msg, msgsize) &&
+           start_workers(d, msg, msgsize);
 }
 
 static void run(struct daemon *d)
@@ -178,7 +179,9 @@ static void stop(struct daemon *d)
 {
     for (unsigned i = 0; i < d->nworkers; i++)
         worker_stop(d->workers[i]);
-    set_wakeable(d, false); /* a refresher thread may still be at it */
+    for (unsigned i = 0; i < d->nworkers; i++)
+        worker_join(d->workers[i]); /* all of them first: each may hand connections to any other */
+    set_wakeable(d, false);         /* a refresher thread may still be at it */
     for (unsigned i = 0; i < d->nworkers; i++)
         worker_free(d->workers[i]);
     daemon_admin_close(d);

@@ -358,12 +358,18 @@ bool worker_start(struct worker *w)
     return w->started;
 }
 
+void worker_join(struct worker *w)
+{
+    if (w->started)
+        pthread_join(w->thread, NULL);
+    w->started = false;
+}
+
 void worker_free(struct worker *w)
 {
     if (!w)
         return;
-    if (w->started)
-        pthread_join(w->thread, NULL);
+    worker_join(w);
     worker_doors_close(w);
     front_free(w->front);
     w->front = NULL;

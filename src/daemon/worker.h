@@ -37,7 +37,9 @@ NODISCARD bool worker_check(const struct conf *c, char *msg, size_t msgsize);
 /* Builds a worker; msg says why not. Its thread starts with worker_start. */
 NODISCARD struct worker *worker_new(const struct worker_options *o, char *msg, size_t msgsize);
 NODISCARD bool worker_start(struct worker *w);
-/* Joins the thread, frees all. */
+/* Waits until its thread has ended, as worker_stop or worker_drain made it do. */
+void worker_join(struct worker *w);
+/* Joins, frees all. No other worker may run any more: they hand each other connections. */
 void worker_free(struct worker *w);
 
 /* Messages from the main thread; each waits until the worker has taken it over (false: it did not

@@ -211,6 +211,7 @@ class Daemon:
             self.changed.wait_for(lambda: self.ended or len(self.addresses()) >= listeners,
                                   seconds(10))
         assert len(self.addresses()) >= listeners, "not listening:\n" + self.log
+        self.wait_log(r"sigferry \S+ serves ")  # the workers come last
         return self
 
     def addresses(self):

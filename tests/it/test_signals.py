@@ -225,7 +225,7 @@ def test_many_reloads_lose_no_request(daemon, upstream):
 def test_sigusr1_reopens_the_log_file(daemon, upstream, tmp_path):
     path = tmp_path / "log"
     d = daemon(_ready=False, log={"file": str(path)})
-    until(lambda: path.exists() and "admin listening" in path.read_text(), seconds(10), "the log")
+    until(lambda: path.exists() and " serves " in path.read_text(), seconds(10), "the log")
     d.lines = path.read_text().splitlines()
     r = assert_ok(d.request())
     until(lambda: r.get("X-Sigferry-Request-Id") in path.read_text(), seconds(5), "the access line")

@@ -113,6 +113,17 @@ def test_a_drain_leaves_the_socket(activated, upstream):
         c.close()
 
 
+def test_a_start_that_fails_leaves_the_queue_alone(activated, upstream):
+    """Nobody is accepted before it is certain that the daemon runs: who waits is served by the next."""
+    with Client(activated.address, seconds(15)) as c, socket.create_server(("127.0.0.1", 0)) as taken:
+        c.begin("POST", ECHO, [SERVICE], b"x")
+        d = activated.start(_ready=False, admin={"listen": "127.0.0.1:%d" % taken.getsockname()[1]})
+        d.exit_status = 1
+        assert d.wait() == 1 and "in use" in d.log
+        activated.start()
+        assert_ok(c.response())
+
+
 def test_the_manager_is_told(daemon, upstream, manager):
     d = daemon(_env={"NOTIFY_SOCKET": manager.path})
     manager.wait("READY=1")
