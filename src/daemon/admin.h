@@ -12,7 +12,7 @@
  * that hold at most ADMIN_BODY_MAX bytes. */
 struct admin_source {
     void *arg; /* first argument of all */
-    /* Every worker's loop turns (admin_turns); else says which one does not. */
+    /* Every worker's loop turns; else says so. */
     bool (*health)(void *arg, struct buf *reason);
     /* A usable credential is held and nothing drains; else says why. */
     bool (*ready)(void *arg, struct buf *reason);
@@ -23,7 +23,7 @@ struct admin_source {
     void (*quit)(void *arg);
 };
 
-enum { ADMIN_BODY_MAX = 8 * 1024 * 1024, ADMIN_STUCK_S = 5 };
+enum { ADMIN_BODY_MAX = 8 * 1024 * 1024 };
 
 struct admin;
 
@@ -37,12 +37,5 @@ void admin_configure(struct admin *a, struct conf *c);
 /* For front_new; owner: struct admin *. The listener tag of the connections (front_accept) is a
  * struct proxy_door *. */
 extern const struct front_ops admin_front_ops;
-
-/* True when the loop turned within ADMIN_STUCK_S. */
-static inline bool admin_turns(const struct loop *l, uint64_t now_ns)
-{
-    uint64_t at = atomic_load_explicit(&l->turn_ns, memory_order_relaxed);
-    return now_ns < at || now_ns - at < ADMIN_STUCK_S * UINT64_C(1000000000);
-}
 
 #endif

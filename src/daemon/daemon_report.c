@@ -16,7 +16,8 @@ enum {
     STATUS_CREDS_MAX = 64,
     STATUS_POOLS_MAX = 256,
     STATUS_LISTENERS_MAX = 64,
-    STATUS_WORKERS_MAX = 256
+    STATUS_WORKERS_MAX = 256,
+    STUCK_S = 5, /* a loop that has not turned for so long hangs; idle ones turn every second */
 };
 
 /* Everything one report needs, on the heap: too much for a stack. */
@@ -38,7 +39,7 @@ bool daemon_healthy(struct daemon *d)
     uint64_t now = clock_fresh_ns();
     for (unsigned i = 0; i < d->nworkers; i++) {
         uint64_t at = worker_turn_ns(d->workers[i]);
-        if (at < now && now - at > ADMIN_STUCK_S * NS_PER_SEC)
+        if (at < now && now - at > STUCK_S * NS_PER_SEC)
             return false;
     }
     return true;

@@ -287,6 +287,7 @@ static void *run(void *arg)
     proxy_settle(w->proxy);
     proxy_recycle(w->proxy);
     log_gather(false);
+    atomic_store(&w->ended, true);
     w->o.stopped(w->o.arg);
     return NULL;
 }
@@ -393,7 +394,8 @@ const struct stat *worker_stat(const struct worker *w)
 
 uint64_t worker_turn_ns(const struct worker *w)
 {
-    return atomic_load_explicit(&w->loop.turn_ns, memory_order_relaxed);
+    return atomic_load(&w->ended) ? UINT64_MAX
+                                  : atomic_load_explicit(&w->loop.turn_ns, memory_order_relaxed);
 }
 
 size_t worker_pools(struct worker *w, struct worker_pool *out, size_t max)

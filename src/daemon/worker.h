@@ -57,7 +57,8 @@ void worker_wake(struct worker *w);
 
 /* For health and metrics; any thread. */
 const struct stat *worker_stat(const struct worker *w);
-uint64_t worker_turn_ns(const struct worker *w); /* clock_ns of its last turn */
+/* clock_ns of its last turn; UINT64_MAX once it has ended. */
+uint64_t worker_turn_ns(const struct worker *w);
 
 /* A snapshot of its pools, gathered by its own thread about once a second. Copies up to max. */
 struct worker_pool {

@@ -45,7 +45,7 @@ struct worker {
     struct door *const *new_doors;
     size_t new_ndoors;
     bool took_all; /* of the last reload; the main thread reads it after `taken` */
-    _Atomic bool stop;
+    _Atomic bool stop, ended;
     /* pools, for metrics */
     pthread_mutex_t pools_lock;
     struct worker_pool pools[POOLS_MAX];

@@ -9,10 +9,10 @@ import threading
 
 import pytest
 
-from checks import ECHO, assert_ok
+from checks import ECHO, assert_ok, target
 from client import Client, until
 from daemon import seconds
-from faults import SERVICE, Shim
+from faults import SERVICE, Shim, metric
 from load import Load
 
 
@@ -153,3 +153,25 @@ def test_the_watchdog_is_fed_only_while_every_loop_turns(daemon, upstream, manag
         until(lambda: admin.request("GET", "/healthz").status == 200, seconds(5), "health")
         manager.wait("WATCHDOG=1", before + 2)
     assert_ok(d.request())
+
+
+def test_a_worker_that_has_drained_is_not_one_that_hangs(daemon, upstream, manager, tmp_path):
+    """A long drain: one worker has ended, the other still serves, and the watchdog is fed on."""
+    shim = Shim(tmp_path, "clock_shim")
+    d = daemon(workers=2, drain_timeout=600.0, timeouts={"read_timeout": 600.0},
+               _env=dict(shim.env, NOTIFY_SOCKET=manager.path, WATCHDOG_USEC="200000"))
+    held = upstream.event()
+    upstream.on("held", lambda ex: (held.wait(30), ex.reply(200, b"{}")))
+    with d.client() as c:
+        c.begin("POST", target("held"), [SERVICE], b"x")
+        upstream.wait_request("held")
+        threads = metric(d, "process_threads")
+        d.signal(signal.SIGTERM)
+        until(lambda: metric(d, "process_threads") == threads - 1, seconds(10), "the idle worker to end")
+        shim.set(0, 20 * 10 ** 9)
+        with d.client(d.admin) as admin:
+            until(lambda: admin.request("GET", "/healthz").status == 200, seconds(10), "health")
+        manager.wait("WATCHDOG=1", manager.count("WATCHDOG=1") + 2)
+        held.set()
+        assert_ok(c.response())
+    assert d.wait() == 0

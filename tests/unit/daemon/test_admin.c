@@ -457,18 +457,6 @@ START_TEST(a_new_configuration_holds_from_then_on)
 }
 END_TEST
 
-START_TEST(turning_loops)
-{
-    struct loop l = {.epoll_fd = -1};
-    uint64_t now = 100 * NS_PER_SEC;
-    atomic_store(&l.turn_ns, now);
-    ck_assert(admin_turns(&l, now));
-    ck_assert(admin_turns(&l, now - 1)); /* read just before */
-    ck_assert(admin_turns(&l, now + 4 * NS_PER_SEC));
-    ck_assert(!admin_turns(&l, now + 5 * NS_PER_SEC));
-}
-END_TEST
-
 int main(void)
 {
     Suite *s = suite_create("admin");
@@ -486,7 +474,6 @@ int main(void)
     tcase_add_test(t, local_keys);
     tcase_add_test(t, an_answer_that_fails_is_an_error);
     tcase_add_test(t, a_new_configuration_holds_from_then_on);
-    tcase_add_test(t, turning_loops);
     suite_add_tcase(s, t);
     SRunner *r = srunner_create(s);
     srunner_run_all(r, CK_ENV);
