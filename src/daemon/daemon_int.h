@@ -8,8 +8,6 @@
 #include "daemon/worker.h"
 #include <pthread.h>
 
-enum daemon_phase { DAEMON_RUNNING, DAEMON_DRAINING, DAEMON_ENDING };
-
 /* One configured listening address with its sockets; never freed before the end, because
  * connections point at its doors. */
 struct daemon_listener {
@@ -53,7 +51,7 @@ struct daemon {
 
     struct loop_fd signals;
     struct timer drain_limit, watchdog, admin_pause;
-    enum daemon_phase phase;
+    bool draining;
     int exit_code;
     bool reload_ok;
     int64_t reload_s, started_s;

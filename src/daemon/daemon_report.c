@@ -74,7 +74,7 @@ static bool ready(void *arg, struct buf *reason)
     struct daemon *d = arg;
     struct cred_status *v = calloc(d->conf->nprofiles, sizeof *v);
     bool ok = v != NULL;
-    if (d->phase != DAEMON_RUNNING) {
+    if (d->draining) {
         buf_putz(reason, "draining");
         ok = false;
     } else if (v) {
@@ -151,7 +151,7 @@ static struct report *gather(struct daemon *d)
     snprintf(r->reason, sizeof r->reason, "%.*s", STR_ARG(buf_str(&why)));
     buf_free(&why);
     r->in.reason = r->in.ready ? "" : r->reason;
-    r->in.draining = d->phase != DAEMON_RUNNING;
+    r->in.draining = d->draining;
     r->in.reload_why = d->reload_ok ? "" : d->reload_why;
     r->in.now_s = clock_wall_s();
     r->in.started_s = d->started_s;

@@ -101,9 +101,9 @@ static void drain_over(struct timer *t)
 
 void daemon_drain(struct daemon *d, const char *why)
 {
-    if (d->phase != DAEMON_RUNNING)
+    if (d->draining)
         return;
-    d->phase = DAEMON_DRAINING;
+    d->draining = true;
     log_msg(LOG_INFO, "draining (%s): requests under way are finished, new connections refused",
             why);
     notify_stopping("draining");
@@ -130,11 +130,13 @@ static void signal_ready(struct loop_fd *f, uint32_t events)
     struct daemon *d = CONTAINER_OF(f, struct daemon, signals);
     struct signalfd_siginfo si;
     while (read(f->fd, &si, sizeof si) == (ssize_t)sizeof si) {
-        if (si.ssi_signo == SIGHUP)
+        if (si.ssi_signo == SIGHUP && !d->draining)
             reload(d);
+        else if (si.ssi_signo == SIGHUP)
+            log_msg(LOG_WARN, "SIGHUP while draining: the configuration is not read again");
         else if (si.ssi_signo == SIGUSR1)
             log_reopen();
-        else if (d->phase == DAEMON_RUNNING)
+        else if (!d->draining)
             daemon_drain(d, si.ssi_signo == SIGINT ? "SIGINT" : "SIGTERM");
         else
             end_now(d);

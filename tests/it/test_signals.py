@@ -138,6 +138,24 @@ def test_a_new_request_while_draining(daemon, upstream):
     assert d.wait() == 0
 
 
+def test_no_reload_while_draining(daemon, upstream):
+    """What closed stays closed, and what is in flight is finished as if nothing had been asked."""
+    d = daemon(workers=2)
+    held = hold(upstream)
+    with d.client() as c:
+        c.begin("POST", target("hold"), [SERVICE], b"x")
+        upstream.wait_request("hold")
+        d.signal(signal.SIGTERM)
+        until(lambda: refuses(d.address), seconds(5), "the listener to be closed")
+        d.signal(signal.SIGHUP)
+        d.wait_log("SIGHUP.*drain")
+        assert refuses(d.address)
+        held.set()
+        assert_ok(c.response())
+    assert d.wait() == 0
+    assert "reloaded" not in d.log
+
+
 # -- reload ------------------------------------------------------------------------------------
 
 def region_now(d, upstream, c=None):
