@@ -39,6 +39,18 @@ static void apply(struct daemon *d, struct conf *c, struct proxy_rules *rules)
              all ? "" : "a worker could not take over everything; reload again");
 }
 
+/* What the last reload told a worker that hangs is still on its way to it, with that reload's
+ * doors. */
+static bool all_answer(struct daemon *d, char *msg, size_t msgsize)
+{
+    for (unsigned i = 0; i < d->nworkers; i++)
+        if (!worker_answers(d->workers[i])) {
+            snprintf(msg, msgsize, "worker %u has not taken over the last one yet", i);
+            return false;
+        }
+    return true;
+}
+
 static void tell_restart(const struct conf *before, const struct conf *after)
 {
     struct buf keys;
@@ -68,7 +80,7 @@ static void reload(struct daemon *d)
         reload_failed(d, text ? text : "unknown");
     } else if (!rules || !worker_check(c, msg, sizeof msg)) {
         reload_failed(d, rules ? msg : "out of memory");
-    } else if (!daemon_listen(d, c, msg, sizeof msg)) {
+    } else if (!all_answer(d, msg, sizeof msg) || !daemon_listen(d, c, msg, sizeof msg)) {
         reload_failed(d, msg);
     } else if (!cred_store_reload(d->creds, c)) {
         reload_failed(d, "credentials: out of memory");

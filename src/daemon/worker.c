@@ -19,6 +19,7 @@
 #define DRAIN_GRACE_NS (50 * NS_PER_MS)
 #define DRAIN_HEAR_NS  NS_PER_SEC
 #define JUMP_S         30
+#define ANSWER_S       10                       /* what a message may take to be taken over */
 #define ASLEEP_NS      (30 * NS_PER_SEC)        /* a poll lasts a second at most */
 #define SILENCE_NS     (2 * 86400 * NS_PER_SEC) /* more than any key of timeouts may say */
 
@@ -115,6 +116,12 @@ static void reload_task(struct loop_task *t)
 {
     struct worker *w = CONTAINER_OF(t, struct worker, task);
     char msg[256] = "out of memory";
+    if (!w->front) { /* it was stopped before it came to this */
+        w->took_all = false;
+        proxy_rules_unref(w->new_rules);
+        sem_post(&w->taken);
+        return;
+    }
     const struct conf *c = w->new_rules->conf;
     struct up_options uo = up_options_of(c, w->o.nworkers);
     /* What a part does not take over, it goes on borrowing from the old rules: they live on then.
@@ -145,12 +152,21 @@ static void reload_task(struct loop_task *t)
 static void drain_task(struct loop_task *t)
 {
     struct worker *w = CONTAINER_OF(t, struct worker, task);
-    front_drain(w->front);
-    worker_accept_rest(w);
-    worker_doors_close(w);
-    w->phase = DRAINING;
-    w->drained_ns = clock_ns();
+    if (w->front) { /* not stopped before it came to this */
+        front_drain(w->front);
+        worker_accept_rest(w);
+        worker_doors_close(w);
+        w->phase = DRAINING;
+        w->drained_ns = clock_ns();
+    }
     sem_post(&w->taken);
+}
+
+bool worker_answers(struct worker *w)
+{
+    if (w->untaken)
+        w->untaken = sem_trywait(&w->taken) != 0;
+    return !w->untaken;
 }
 
 static bool post(struct worker *w, void (*run)(struct loop_task *))
@@ -159,10 +175,12 @@ static bool post(struct worker *w, void (*run)(struct loop_task *))
     w->task.run = run;
     loop_post(&w->loop, &w->task);
     clock_gettime(CLOCK_MONOTONIC, &until); /* the wall clock may jump */
-    until.tv_sec += 10;
+    until.tv_sec += ANSWER_S;
     while (sem_clockwait(&w->taken, CLOCK_MONOTONIC, &until) != 0)
-        if (errno != EINTR)
+        if (errno != EINTR) {
+            w->untaken = true; /* the task is still the loop's */
             return false;
+        }
 #ifdef __SANITIZE_THREAD__
     __tsan_acquire(&w->taken); /* gcc's ThreadSanitizer does not know sem_clockwait */
 #endif
@@ -181,7 +199,7 @@ bool worker_reload(struct worker *w, struct proxy_rules *rules, struct door *con
 
 bool worker_drain(struct worker *w)
 {
-    return post(w, drain_task);
+    return worker_answers(w) && post(w, drain_task);
 }
 
 void worker_stop(struct worker *w)

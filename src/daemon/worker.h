@@ -44,8 +44,10 @@ void worker_free(struct worker *w);
 
 /* Messages from the main thread; each waits until the worker has taken it over (false: it did not
  * within 10 s). */
+/* False while the worker has not come to a message that was given up on: there is room for one. */
+bool worker_answers(struct worker *w);
 /* A reloaded configuration and the doors that hold now; false also when the worker could not take
- * over all of it, which it has logged. */
+ * over all of it, which it has logged. Only when worker_answers. */
 NODISCARD bool worker_reload(struct worker *w, struct proxy_rules *rules, struct door *const *doors,
                              size_t ndoors);
 /* No new connections; ends when the last request did. */

@@ -40,6 +40,7 @@ struct worker {
     /* one message at a time */
     struct loop_task task;
     sem_t taken;
+    bool untaken; /* the main thread's: it gave up waiting for the last one */
     struct proxy_rules *new_rules;
     struct proxy_rules *up_rules; /* what `up` borrows its strings from */
     struct door *const *new_doors;

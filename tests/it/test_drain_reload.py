@@ -13,7 +13,7 @@ import daemon as daemons
 from checks import ECHO, assert_error, assert_ok, target
 from client import Client, until
 from daemon import config_text, seconds, timed
-from faults import ONCE, SERVICE, metric, often, repeats, wait_metric
+from faults import ONCE, SERVICE, Shim, metric, often, repeats, wait_metric
 from load import Load
 
 CONNECTIONS = "sigferry_client_connections"
@@ -311,6 +311,27 @@ def test_a_listener_that_cannot_be_opened_fails_the_reload(daemon, upstream, tmp
     assert not (tmp_path / "new").exists()
     assert_ok(d.request())
     assert upstream.requests[-1].verdict.region == "cn-beijing"
+
+
+def test_a_worker_that_hangs_is_told_one_thing_at_a_time(daemon, upstream, tmp_path):
+    """A reload that it does not take over in time is still on its way to it: the next one waits for
+    that, and none is lost on it."""
+    shim = Shim(tmp_path, "clock_shim")
+    d = daemon(_env=shim.env)
+    assert_ok(d.request())
+    shim.set(2, 60000)  # it hangs with its next turn
+    shim.set(0, -95 * 10 ** 8)  # of the ten seconds' patience, half a second is left
+    reload_once(d, config_text(d.settings), False)
+    shim.set(0, 0)
+    d.wait_log("a worker could not take over everything")
+    mark = d.mark()
+    d.signal(signal.SIGHUP)
+    d.wait_log("reload failed.*worker 0 has not taken over", after=mark)
+    shim.set(2, 0)
+    until(lambda: assert_ok(d.request()) and True, seconds(10), "it to go on")
+    reload_once(d, config_text(dict(d.settings, region="cn-shanghai")))
+    assert_ok(d.request())
+    assert upstream.requests[-1].verdict.region == "cn-shanghai"
 
 
 def test_in_flight_requests_keep_what_they_started_with(daemon, upstream):
