@@ -170,6 +170,12 @@ void daemon_listeners_free(struct daemon *d)
 
 /* ---- the admin address ---- */
 
+static void admin_pause(struct daemon *d)
+{
+    if (!timer_set(&d->loop.timers, &d->admin_pause, clock_ns() + 100 * NS_PER_MS))
+        log_msg(LOG_ERROR, "out of memory: the admin address answers no more");
+}
+
 static void admin_ready(struct loop_fd *f, uint32_t events)
 {
     (void)events;
@@ -181,8 +187,7 @@ static void admin_ready(struct loop_fd *f, uint32_t events)
     if (fd < 0 && errno != EAGAIN) {
         /* Nothing to take it with: looked at again with the next turn of the timer, not at once. */
         loop_del(&a->d->loop, &a->w);
-        if (!timer_set(&a->d->loop.timers, &a->d->admin_pause, clock_ns() + 100 * NS_PER_MS))
-            log_msg(LOG_ERROR, "out of memory: the admin address answers no more");
+        admin_pause(a->d);
     }
     if (fd >= 0 && !front_accept(a->d->admin_front, fd, &peer, &sa, salen, &a->tag))
         log_msg(LOG_WARN, "too many connections to the admin address");
@@ -191,14 +196,20 @@ static void admin_ready(struct loop_fd *f, uint32_t events)
 static void admin_again(struct timer *t)
 {
     struct daemon *d = CONTAINER_OF(t, struct daemon, admin_pause);
+    bool all = true;
     for (size_t i = 0; i < d->admin_socks.n; i++) {
         struct daemon_admin_door *a = &d->admin_doors[i];
         if (a->w.fd >= 0)
             continue;
         a->w.fd = a->sock->fd;
-        if (!loop_add(&d->loop, &a->w, EPOLLIN))
-            log_msg(LOG_ERROR, "%s can't be watched: %s", a->sock->name, strerror(errno));
+        if (loop_add(&d->loop, &a->w, EPOLLIN))
+            continue;
+        log_msg(LOG_ERROR, "%s can't be watched: %s", a->sock->name, strerror(errno));
+        a->w.fd = -1;
+        all = false;
     }
+    if (!all)
+        admin_pause(d);
 }
 
 bool daemon_admin_open(struct daemon *d, char *msg, size_t msgsize)

@@ -14,14 +14,19 @@
 
 enum { ACCEPT_BATCH = 16 };
 
+static void try_later(struct worker *w)
+{
+    if (!timer_set(&w->loop.timers, &w->accept_pause, clock_ns() + 100 * NS_PER_MS))
+        log_msg(LOG_ERROR, "out of memory: this worker accepts no more connections");
+}
+
 static void doors_pause(struct worker *w)
 {
     LIST_FOR (l, &w->doors) {
         struct worker_door *d = CONTAINER_OF(l, struct worker_door, link);
         loop_del(&w->loop, &d->w);
     }
-    if (!timer_set(&w->loop.timers, &w->accept_pause, clock_ns() + 100 * NS_PER_MS))
-        log_msg(LOG_ERROR, "out of memory: this worker accepts no more connections");
+    try_later(w);
 }
 
 /* Noted only: who left in the same poll makes room before who comes is counted. */
@@ -158,10 +163,15 @@ static bool door_watch(struct worker *w, struct worker_door *d)
 void worker_accept_again(struct timer *t)
 {
     struct worker *w = CONTAINER_OF(t, struct worker, accept_pause);
-    if (w->phase == RUNNING)
-        LIST_FOR (l, &w->doors)
-            if (!door_watch(w, CONTAINER_OF(l, struct worker_door, link)))
-                return;
+    bool all = true;
+    if (w->phase != RUNNING)
+        return;
+    LIST_FOR (l, &w->doors) {
+        struct worker_door *d = CONTAINER_OF(l, struct worker_door, link);
+        all = (d->w.fd >= 0 || door_watch(w, d)) && all;
+    }
+    if (!all)
+        try_later(w);
 }
 
 void worker_doors_close(struct worker *w)

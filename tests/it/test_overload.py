@@ -172,6 +172,18 @@ def test_few_descriptors(daemon, upstream):
     quiet(d, 0.2, 5)
 
 
+@pytest.mark.parametrize("door", ["data", "admin"])
+def test_a_door_that_cannot_be_watched_is_tried_again(daemon, upstream, tmp_path, door):
+    """No descriptor for who comes, then no memory to watch the listener again: both pass."""
+    shim = Shim(tmp_path, "failing_doors")
+    d = daemon(_env=shim.env)
+    shim.set(1, 2)
+    shim.set(0, 1)
+    with d.client(d.admin if door == "admin" else None) as c:
+        assert c.request("GET", "/readyz" if door == "admin" else target("x"), [SERVICE]).status == 200
+    assert (shim.get(0), shim.get(1)) == (0, 0)
+
+
 def test_few_descriptors_and_spooled_bodies(daemon, upstream):
     """Bodies need a file each: without descriptors the request is shed, not the daemon."""
     d = daemon(_prefix=("prlimit", "--nofile=64:64"), limits={"body_memory": "4K"})
