@@ -78,7 +78,7 @@ bool cli_set(struct cli *c, const char *pair)
 /* "--foo=bar" is shown as "--foo": the value may be anything. */
 static int unknown_option(const struct cli *c)
 {
-    if (optopt > 0 && optopt < 256)
+    if (optopt && optopt < 256) /* negative: getopt's char is signed */
         return cli_usage(c, "there is no option '-%c'",
                          optopt > ' ' && optopt < 127 ? optopt : '?');
     struct str value = str_of(c->argv[optind - 1]), name = str_cut(&value, '=');

@@ -345,6 +345,11 @@ def test_usage_errors(args, names):
     assert names in fails(2, *args)
 
 
+def test_an_unknown_letter_is_told_and_not_the_argument_before_it():
+    text = fails(2, "sign", "-d", "geheim", b"-\xc3\xa9".decode())
+    assert "no option '-?'" in text and "geheim" not in text
+
+
 @pytest.mark.parametrize("args,names", [
     (["--workers", "many"], "workers"), (["--cloud", "aws"], "cloud"),
     (["--log-level", "loud"], "log"), (["-l", "127.0.0.1:99999"], "99999")])
