@@ -214,9 +214,11 @@ bool admin_ask(const struct conf *c, const char *method, const char *path, uint6
     struct buf q;
     buf_init(&q, 16 * 1024);
     buf_printf(&q, "%s %s HTTP/1.1\r\nHost: %s\r\nConnection: close\r\n", method, path, a.host);
-    if (strcmp(method, "GET") != 0)
+    bool get = strcmp(method, "GET") == 0;
+    if (!get)
         buf_putz(&q, "Content-Length: 0\r\n");
-    if (c->security.nclient_tokens) {
+    /* Readiness is told to everybody. Who listens there before the daemon does learns no token. */
+    if (!get && c->security.nclient_tokens) {
         buf_putz(&q, "X-Sigferry-Token: ");
         buf_puts(&q, secret_str(c->security.client_tokens[0]));
         buf_putz(&q, "\r\n");
@@ -242,6 +244,9 @@ void admin_gist(struct admin_answer *a)
 {
     static const char *const marks[] = {"\"Message\":\"", "\"reason\":\""};
     a->body[strcspn(a->body, "\r\n")] = '\0';
+    for (char *p = a->body; *p; p++) /* for a terminal, from who knows whom */
+        if ((unsigned char)*p < ' ' || *p == 0x7f)
+            *p = ' ';
     for (size_t i = 0; i < ARRAY_LEN(marks); i++) {
         const char *from = strstr(a->body, marks[i]);
         if (!from)

@@ -13,8 +13,9 @@ struct admin_answer {
     char body[ADMIN_CLIENT_BODY_MAX]; /* NUL-terminated, cut to fit */
 };
 
-/* Asks conf's admin.listen; sends the first of security.client_tokens when there is one. Blocks
- * until deadline_ns (clock_fresh_ns time) at most. false with msg when no answer came. */
+/* Asks conf's admin.listen; anything but a GET carries the first of security.client_tokens when
+ * there is one. Blocks until deadline_ns (clock_fresh_ns time) at most. false with msg when no
+ * answer came. */
 NODISCARD bool admin_ask(const struct conf *c, const char *method, const char *path,
                          uint64_t deadline_ns, struct admin_answer *out, char *msg, size_t msgsize);
 
@@ -25,7 +26,7 @@ NODISCARD bool admin_seconds(const char *text, uint64_t *ns);
 NODISCARD bool admin_can_ask(const struct conf *c, char *msg, size_t msgsize);
 
 /* Cuts the answer's body down to what it says: its Message or reason when it is JSON with one, else
- * its first line. */
+ * its first line, without control bytes. */
 void admin_gist(struct admin_answer *a);
 
 #endif

@@ -8,6 +8,7 @@ import pty
 import re
 import socket
 import subprocess
+import threading
 
 import pytest
 
@@ -169,6 +170,45 @@ def test_wait_gives_up_on_who_never_answers(daemon):
         address = "127.0.0.1:%d" % s.getsockname()[1]
         run, took = timed(command, "wait", "--admin", address, "--timeout", "0.2")
         assert run.returncode == 1 and took < seconds(5)
+
+
+def answers(text, ask):
+    """What somebody else who listens at the admin address is asked, and what ask(address) gave."""
+    with socket.create_server(("127.0.0.1", 0)) as s:
+        heard = []
+
+        def serve():
+            c, _ = s.accept()
+            with c:
+                while b"\r\n\r\n" not in b"".join(heard):
+                    heard.append(c.recv(4096))
+                c.sendall(text)
+        t = threading.Thread(target=serve, daemon=True)
+        t.start()
+        run = ask("127.0.0.1:%d" % s.getsockname()[1])
+        t.join(seconds(5))
+        return b"".join(heard), run
+
+
+def test_waiting_tells_no_token(tmp_path):
+    """Who listens there before the daemon does learns nothing."""
+    path = tmp_path / "c.conf"
+    path.write_text('security = { client_tokens = ["0123456789abcdef0123456789abcdef"]; };\n')
+    path.chmod(0o600)
+    ok = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
+    heard, run = answers(ok, lambda a: command("wait", "-c", path, "--admin", a))
+    assert run.returncode == 0 and heard.startswith(b"GET /readyz ") and b"0123456789" not in heard
+    heard, run = answers(ok, lambda a: command("quit", "-c", path, "--admin", a))
+    assert run.returncode == 0 and b"X-Sigferry-Token: 0123456789" in heard
+
+
+@pytest.mark.parametrize("which", ["wait", "quit"])
+def test_an_answer_does_not_steer_the_terminal(which):
+    body = b'{"reason":"a\x1b]0;b\x07\x7fc"}'
+    text = b"HTTP/1.1 503 X\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body)
+    args = ["--timeout", "0"] if which == "wait" else []
+    _, run = answers(text, lambda a: command(which, *args, "--admin", a))
+    assert run.returncode == 1 and run.stderr.endswith(": a ]0;b  c\n"), run
 
 
 @pytest.mark.parametrize("args", [["--timeout", "soon"], ["--timeout", "-1"], ["--timeout", "nan"],
