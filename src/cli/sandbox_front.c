@@ -32,11 +32,14 @@ static void finish(struct sandbox_req *r)
     r->fields[0] = (struct hdr){STR("Content-Type"), STR("application/json")};
     r->fields[1] = (struct hdr){STR("X-Tt-Logid"), str_of(r->id)};
     r->done = true;
-    struct str query = r->verdict->target.query;
+    /* A link's query holds a signature, perhaps a token; one that was not judged may be a link. */
+    struct str query = r->result.presigned ? STR("(presigned)")
+                       : r->body.sha256.n  ? r->verdict->target.query
+                                           : STR("");
     const struct log_field line[] = {
         {"method", r->head->method, 0, false},
         {"path", r->verdict->target.path, 0, false},
-        {"query", r->result.presigned ? STR("(presigned)") : query, 0, false},
+        {"query", query, 0, false},
         {"service", r->result.scope.service, 0, false},
         {"region", r->result.scope.region, 0, false},
         {"bytes", {NULL, 0}, (double)r->body.size, true},

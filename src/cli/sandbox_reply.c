@@ -10,7 +10,7 @@
 /* jansson's setters take the value whatever happens; one flag gathers the failures. */
 struct writer {
     bool failed;
-    struct str token; /* masked wherever it occurs; empty for none */
+    struct str token; /* the header's, masked wherever it occurs; empty for none */
 };
 
 static void set(struct writer *w, json_t *object, const char *key, json_t *value)
@@ -46,20 +46,37 @@ static json_t *text(struct str s)
     return t;
 }
 
-/* text(), with the session token replaced. */
+/* The first session token in s: the header's, or a presigned query's; p is NULL without one. */
+static struct str find_token(const struct writer *w, struct str s)
+{
+    static const char name[] = "X-Security-Token=";
+    enum { NAME = sizeof name - 1 };
+    const char *field = w->token.n && s.n ? memmem(s.p, s.n, w->token.p, w->token.n) : NULL;
+    const char *query = s.n ? memmem(s.p, s.n, name, NAME) : NULL;
+    if (field && (!query || field < query))
+        return str_n(field, w->token.n);
+    if (!query)
+        return str_n(NULL, 0);
+    struct str value = str_n(query + NAME, s.n - (size_t)(query + NAME - s.p));
+    size_t n = 0;
+    while (n < value.n && value.p[n] != '&' && value.p[n] != '\n')
+        n++;
+    return str_n(value.p, n);
+}
+
+/* text(), with session tokens replaced. */
 static json_t *masked(const struct writer *w, struct str s)
 {
-    struct str rest = s;
-    const char *at;
-    if (!w->token.n || !s.n || !memmem(s.p, s.n, w->token.p, w->token.n))
+    struct str rest = s, token = find_token(w, s);
+    if (!token.p)
         return text(s);
     struct buf b;
     buf_init(&b, SANDBOX_REPLY_MAX);
-    while (rest.n && (at = memmem(rest.p, rest.n, w->token.p, w->token.n))) {
-        size_t before = (size_t)(at - rest.p);
+    for (; token.p; token = find_token(w, rest)) {
+        size_t before = (size_t)(token.p - rest.p);
         buf_put(&b, rest.p, before);
         buf_putz(&b, "****");
-        rest = str_n(at + w->token.n, rest.n - before - w->token.n);
+        rest = str_n(token.p + token.n, rest.n - before - token.n);
     }
     buf_puts(&b, rest);
     json_t *t = b.failed ? NULL : text(buf_str(&b));

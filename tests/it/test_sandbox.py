@@ -167,6 +167,17 @@ def test_presigned_links(sandbox):
         assert r.json["ResponseMetadata"]["Error"]["Code"] == "SignatureDoesNotMatch"
 
 
+def test_a_presigned_link_shows_no_token(sandbox):
+    d = sandbox("--plain", "--profile", "token")
+    pairs = [tuple(p.encode().split(b"=")) for p in TARGET[2:].split("&")]
+    query = signer.presign("GET", "/", pairs, HOST, daemons.TOKEN_KEY, "ecs", "cn-beijing").query
+    with connect(d) as c:
+        r = c.request("GET", "/?" + query, host=HOST)
+        assert r.status == 200 and "X-Security-Token=****&X-Signature=" in r.result["Target"], r.body
+        for part in ("session", daemons.TOKEN_KEY[2]):
+            assert part not in r.body.decode()
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_its_end(sandbox, number):
     d = sandbox("--plain")
