@@ -13,18 +13,17 @@
 #include <stdlib.h>
 
 enum {
-    STATUS_CREDS_MAX = 64,
     STATUS_POOLS_MAX = 256,
     STATUS_LISTENERS_MAX = 64,
     STATUS_WORKERS_MAX = 256,
     STUCK_S = 5, /* a loop that has not turned for so long hangs; idle ones turn every second */
 };
 
-/* Everything one report needs, on the heap: too much for a stack. */
+/* Everything one report needs, on the heap: too much for a stack. Freed with report_free. */
 struct report {
     const struct stat *stats[STATUS_WORKERS_MAX];
     struct metrics_pool pools[STATUS_POOLS_MAX];
-    struct cred_status creds[STATUS_CREDS_MAX];
+    struct cred_status *creds;
     struct metrics_library libraries[3];
     const char *listeners[STATUS_LISTENERS_MAX];
     char reason[512];
@@ -92,28 +91,47 @@ static bool ready(void *arg, struct buf *reason)
     return ok;
 }
 
+/* The pools of all workers, summed by host; out is zeroed. */
 static size_t gather_pools(struct daemon *d, struct metrics_pool *out, size_t max)
 {
-    struct worker_pool *v = calloc(64, sizeof *v);
+    struct worker_pool *v = calloc(WORKER_POOLS_MAX, sizeof *v);
     size_t n = 0;
     for (unsigned i = 0; v && i < d->nworkers; i++) {
-        size_t m = worker_pools(d->workers[i], v, 64);
-        for (size_t k = 0; k < m && n < max; k++, n++) {
-            snprintf(out[n].host, sizeof out[n].host, "%s", v[k].host);
-            out[n].idle = v[k].idle;
-            out[n].active = v[k].active;
-            out[n].pending = v[k].pending;
+        size_t m = worker_pools(d->workers[i], v, WORKER_POOLS_MAX);
+        for (size_t k = 0; k < m; k++) {
+            size_t at = 0;
+            while (at < n && strcmp(out[at].host, v[k].host) != 0)
+                at++;
+            if (at == max)
+                continue;
+            if (at == n) {
+                n++;
+                snprintf(out[at].host, sizeof out[at].host, "%s", v[k].host);
+            }
+            out[at].idle += v[k].idle;
+            out[at].active += v[k].active;
+            out[at].pending += v[k].pending;
         }
     }
     free(v);
     return n;
 }
 
+static void report_free(struct report *r)
+{
+    if (r)
+        free(r->creds);
+    free(r);
+}
+
 static struct report *gather(struct daemon *d)
 {
+    size_t ncreds = d->conf->nprofiles;
     struct report *r = calloc(1, sizeof *r);
-    if (!r)
+    if (!r || !(r->creds = calloc(ncreds, sizeof *r->creds))) {
+        free(r);
         return NULL;
+    }
     struct metrics_input *m = &r->in.m;
     for (unsigned i = 0; i < d->nworkers && i < STATUS_WORKERS_MAX; i++)
         r->stats[m->nstats++] = worker_stat(d->workers[i]);
@@ -121,7 +139,7 @@ static struct report *gather(struct daemon *d)
     m->pools = r->pools;
     m->npools = gather_pools(d, r->pools, STATUS_POOLS_MAX);
     m->creds = r->creds;
-    m->ncreds = cred_store_status(d->creds, r->creds, STATUS_CREDS_MAX);
+    m->ncreds = cred_store_status(d->creds, r->creds, ncreds);
     r->libraries[0] = (struct metrics_library){"libmicrohttpd", front_library_version()};
     r->libraries[1] = (struct metrics_library){"libcurl", conn_library_version()};
     r->libraries[2] = (struct metrics_library){"openssl", digest_library_version()};
@@ -165,7 +183,7 @@ static void metrics(void *arg, struct buf *out)
         metrics_write(&r->in.m, out);
     else
         out->failed = true;
-    free(r);
+    report_free(r);
 }
 
 static void status(void *arg, struct buf *out)
@@ -175,7 +193,7 @@ static void status(void *arg, struct buf *out)
         status_write(&r->in, out);
     else
         out->failed = true;
-    free(r);
+    report_free(r);
 }
 
 static void page(void *arg, struct buf *out)
@@ -185,7 +203,7 @@ static void page(void *arg, struct buf *out)
         status_page(&r->in, out);
     else
         out->failed = true;
-    free(r);
+    report_free(r);
 }
 
 void daemon_tell_recorded(struct daemon *d)
@@ -201,7 +219,7 @@ void daemon_tell_recorded(struct daemon *d)
             n = 0;
         }
     }
-    free(r);
+    report_free(r);
 }
 
 static void quit(void *arg)

@@ -165,21 +165,10 @@ static void pools(const struct walk *w)
            "Kept upstream connections, by host and state.");
     const struct metrics_pool *p = w->in->pools;
     for (size_t i = 0; i < w->in->npools; i++) {
-        double active = 0, idle = 0;
-        bool seen = false;
-        for (size_t k = 0; k < w->in->npools; k++) {
-            if (strcmp(p[k].host, p[i].host) != 0)
-                continue;
-            seen = seen || k < i;
-            active += (double)p[k].active;
-            idle += (double)p[k].idle;
-        }
-        if (seen)
-            continue;
         struct metrics_label l[2] = {{"host", str_of(p[i].host)}, {"state", STR("active")}};
-        sample(w, "", l, 2, active);
+        sample(w, "", l, 2, (double)p[i].active);
         l[1].value = STR("idle");
-        sample(w, "", l, 2, idle);
+        sample(w, "", l, 2, (double)p[i].idle);
     }
 }
 

@@ -9,7 +9,7 @@
 #include "base/stat.h"
 #include "cred/cred.h"
 
-/* One host of one worker's pools; the same host of several workers is summed. */
+/* One host's pools, of all workers together: no host comes twice. */
 struct metrics_pool {
     char host[256];
     uint64_t idle, active, pending;

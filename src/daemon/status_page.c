@@ -257,7 +257,6 @@ static void failures(const struct status_input *in, struct buf *out)
     buf_putz(out, "</table>\n");
 }
 
-/* The pools of a host in all workers, as one row. */
 static void pools(const struct status_input *in, struct buf *out)
 {
     static const char *const columns[] = {"Host", "#busy", "#idle", "#waiting for one"};
@@ -266,18 +265,7 @@ static void pools(const struct status_input *in, struct buf *out)
         return;
     begin_list(out, "Upstream connections", columns, ARRAY_LEN(columns));
     for (size_t i = 0; i < in->m.npools; i++) {
-        uint64_t n[3] = {0};
-        bool told = false;
-        for (size_t k = 0; k < in->m.npools; k++) {
-            if (strcmp(p[k].host, p[i].host) != 0)
-                continue;
-            told = told || k < i;
-            n[0] += p[k].active;
-            n[1] += p[k].idle;
-            n[2] += p[k].pending;
-        }
-        if (told)
-            continue;
+        const uint64_t n[] = {p[i].active, p[i].idle, p[i].pending};
         buf_putz(out, "<tr>");
         cell(out, "", columns[0], str_of(p[i].host));
         for (size_t k = 0; k < ARRAY_LEN(n); k++) {

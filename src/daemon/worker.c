@@ -218,7 +218,7 @@ void worker_wake(struct worker *w)
 static void note_pool(void *arg, const char *host, unsigned idle, unsigned active, unsigned pending)
 {
     struct worker *w = arg;
-    if (w->npools == POOLS_MAX)
+    if (w->npools == WORKER_POOLS_MAX)
         return;
     struct worker_pool *p = &w->pools[w->npools++];
     snprintf(p->host, sizeof p->host, "%s", host);

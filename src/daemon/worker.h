@@ -63,6 +63,7 @@ const struct stat *worker_stat(const struct worker *w);
 uint64_t worker_turn_ns(const struct worker *w);
 
 /* A snapshot of its pools, gathered by its own thread about once a second. Copies up to max. */
+enum { WORKER_POOLS_MAX = 64 };
 struct worker_pool {
     char host[RESOLVE_NAME_MAX];
     unsigned idle, active, pending;

@@ -7,8 +7,6 @@
 #include <pthread.h>
 #include <semaphore.h>
 
-enum { POOLS_MAX = 64 };
-
 /* A door as this worker's loop watches it. */
 struct worker_door {
     struct loop_fd w;
@@ -49,7 +47,7 @@ struct worker {
     _Atomic bool stop, ended;
     /* pools, for metrics */
     pthread_mutex_t pools_lock;
-    struct worker_pool pools[POOLS_MAX];
+    struct worker_pool pools[WORKER_POOLS_MAX];
     size_t npools;
 };
 

@@ -86,6 +86,17 @@ def test_not_ready_without_a_credential(daemon):
     assert run.returncode == 1 and "/nonexistent/key" in run.stderr
 
 
+def test_readiness_and_metrics_know_every_profile(daemon):
+    static = {"provider": "static", "access_key": "AKLTmany", "secret_key": "x" * 20}
+    many = {"p%d" % i: static for i in range(99)}
+    d = daemon(profiles=daemons.Raw(daemons.value_text(
+        many | {"default": {"provider": "file", "file": "/nonexistent/key"}})))
+    assert ask(d, "/readyz").status == 503
+    usable = {dict(l)["profile"]: v for (n, l), v in samples(ask(d, "/metrics").body.decode()).items()
+              if n == "sigferry_credential_usable"}
+    assert usable == dict.fromkeys(many, 1) | {"default": 0}
+
+
 def test_metrics_count_requests(daemon):
     d = daemon(workers=2)
     for _ in range(3):

@@ -171,6 +171,22 @@ def test_every_documented_metric_is_there_and_no_other(ran):
     assert {n: (kinds[n], labels) for n, labels in found.items()} == documented
 
 
+def test_a_host_has_one_row_for_all_workers(daemon, upstream):
+    d = daemon(workers=2)
+    release = upstream.event()
+    upstream.on("hold", lambda ex: (release.wait(30), ex.reply(200, b"{}")))
+    clients = [d.client() for _ in range(4)]  # each worker takes two
+    for c in clients:
+        c.begin("POST", target("hold"), [("X-Sigferry-Service", "ecs")], b"x")
+    upstream.wait_request("hold", 4)
+    until(lambda: [v for (n, l), v in values_of(d).items() if n == "sigferry_pool_connections"
+                   and ("state", "active") in l] == [4], seconds(5), "one row with all of them")
+    release.set()
+    for c in clients:
+        assert_ok(c.response())
+        c.close()
+
+
 def test_gauges_follow_what_is_under_way(daemon, make_upstream):
     up = make_upstream()
     d = daemon(_upstream=up, pool={"connection_pool_maxsize": 3})
