@@ -2,6 +2,7 @@
 /* From the command line to a command. Without one, or with options only, it is the daemon. */
 #include "base/secret.h"
 #include "cli/cli.h"
+#include <fcntl.h>
 #include <signal.h>
 
 static const struct cli_command commands[] = {
@@ -24,8 +25,29 @@ static bool is_option(const char *arg, const char *letter, const char *word)
     return strcmp(arg, letter) == 0 || strcmp(arg, word) == 0;
 }
 
+/* What is opened in the place of a closed standard descriptor would be taken for it: a connection
+ * would get the log. What is put there fails as a closed one does, and is not handed on. */
+static bool keep_places(void)
+{
+    static const int modes[] = {O_WRONLY, O_RDONLY, O_RDONLY};
+    for (int fd = 0; fd < 3; fd++)
+        if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", modes[fd] | O_CLOEXEC) != fd)
+            return false;
+    return true;
+}
+
+static int shown(void)
+{
+    if (fflush(stdout) == 0 && !ferror(stdout))
+        return CLI_OK;
+    fputs("sigferry: standard output could not be written\n", stderr);
+    return CLI_FAILED;
+}
+
 int main(int argc, char **argv)
 {
+    if (!keep_places())
+        return CLI_FAILED;
     secret_harden_process();
     /* A closed peer, and a file that may not grow, are reported by an error as well; the signals
      * would end the process. */
@@ -38,13 +60,13 @@ int main(int argc, char **argv)
             cli_version(stdout);
         else
             return cli_run(argc, argv);
-        return fflush(stdout) == 0 ? CLI_OK : CLI_FAILED;
+        return shown();
     }
     char option[] = "--help";
     if (strcmp(argv[1], "help") == 0) { /* what many type first */
         if (argc == 2) {
             cli_overview(commands, ARRAY_LEN(commands), stdout);
-            return fflush(stdout) == 0 ? CLI_OK : CLI_FAILED;
+            return shown();
         }
         argv[1] = argv[2];
         argv[2] = option;

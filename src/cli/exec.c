@@ -150,7 +150,7 @@ static int run_daemon(struct exec *e, pid_t parent)
     /* Loaded once before the daemon does, to see what it leaves open; warnings are said once. */
     const struct log_options errors_only = {.level = LOG_ERROR}, warnings = {.level = LOG_WARN};
     if (!log_open(&errors_only))
-        return cli_fail(&e->c, "standard error is closed");
+        return cli_fail(&e->c, "out of memory");
     struct conf *conf = cli_conf(&e->c);
     if (!conf || !log_open(&warnings))
         return CLI_FAILED;

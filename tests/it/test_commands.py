@@ -345,6 +345,18 @@ def test_usage_errors(args, names):
     assert names in fails(2, *args)
 
 
+@pytest.mark.parametrize("args", [
+    ["--version"], ["--help"], ["help"], ["run", "-V"], ["check"], ["check", "--help"], ["check", "--explain", "listen"],
+    ["config"], ["config", "--json"], ["config", "--template"], ["config", "--reference"], ["resolve", "ecs", "cn-beijing"],
+    ["sign", URL], ["sign", "--curl", URL], ["presign", URL], ["credentials"], ["sandbox", "--plain", "-l", "0"]],
+    ids=" ".join)
+def test_a_full_disk_is_told(args):
+    with open("/dev/full", "wb") as full:
+        run = subprocess.run([*daemons.WRAPPER, daemons.BINARY, *args], stdout=full, stderr=subprocess.PIPE, text=True,
+                             env=clean_env("/nonexistent", ENV), timeout=seconds(30))
+    assert run.returncode == 1 and run.stderr.endswith("standard output could not be written\n"), run
+
+
 def test_an_unknown_letter_is_told_and_not_the_argument_before_it():
     text = fails(2, "sign", "-d", "geheim", b"-\xc3\xa9".decode())
     assert "no option '-?'" in text and "geheim" not in text

@@ -255,6 +255,18 @@ def test_nothing_runs_without_a_proxy(conf, tmp_path):
     assert not mark.exists()
 
 
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&-", "<&- >&- 2>&-"])
+def test_closed_standard_descriptors(conf, tmp_path, closed):
+    """The pipe between the processes does not take their places, and the command finds them closed."""
+    open_ones = tmp_path / "open"
+    r = subprocess.run(["sh", "-c", 'exec "$0" "$@" ' + closed, *WRAPPER, BINARY, "exec", "-c", str(conf()), "--",
+                        "sh", "-c", "ls /proc/$$/fd >" + str(open_ones)], env=clean_env("/nonexistent"),
+                       stdin=subprocess.DEVNULL, capture_output=True, timeout=seconds(30))
+    assert r.returncode == 0, r
+    gone = {"<&-": "0", "2>&-": "2"}  # 1 is the list itself
+    assert not {gone.get(c) for c in closed.split()} & set(open_ones.read_text().split())
+
+
 def test_usage_errors(conf):
     for args in ([], ["--"], ["--nosuch", "--", "true"], ["-c"], ["-l", "127.0.0.1:1", "true"]):
         r = command("exec", *args)
