@@ -5,11 +5,28 @@
 
 #include <dirent.h>
 #include <inttypes.h>
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
+
+/* The wall clock at the boot plus ticks since then. Two clocks, read one after the other, give
+ * something else each time, and dashboards take a change for a new start: the first result stays,
+ * unless the clock was set since. The admin address's thread only. */
+static double start_time(double ticks_s)
+{
+    static double kept;
+    struct timespec boot, wall;
+    if (clock_gettime(CLOCK_BOOTTIME, &boot) != 0 || clock_gettime(CLOCK_REALTIME, &wall) != 0)
+        return -1;
+    double now =
+        (double)(wall.tv_sec - boot.tv_sec) + (double)(wall.tv_nsec - boot.tv_nsec) / 1e9 + ticks_s;
+    if (fabs(now - kept) >= 1)
+        kept = now;
+    return kept;
+}
 
 /* The fields of /proc/self/stat behind the command's name, which may itself hold anything. */
 static void read_stat(struct metrics_process *out)
@@ -30,15 +47,11 @@ static void read_stat(struct metrics_process *out)
                        &utime, &stime, &threads, &start, &vsize, &rss) != 6)
         return;
     double tick = (double)sysconf(_SC_CLK_TCK);
-    struct timespec boot, wall;
     out->cpu_seconds = (double)(utime + stime) / tick;
     out->threads = (double)threads;
     out->virtual_bytes = (double)vsize;
     out->resident_bytes = (double)rss * (double)sysconf(_SC_PAGESIZE);
-    if (clock_gettime(CLOCK_BOOTTIME, &boot) == 0 && clock_gettime(CLOCK_REALTIME, &wall) == 0)
-        out->start_time_s = (double)wall.tv_sec + (double)wall.tv_nsec / 1e9 -
-                            ((double)boot.tv_sec + (double)boot.tv_nsec / 1e9) +
-                            (double)start / tick;
+    out->start_time_s = start_time((double)start / tick);
 }
 
 static double count_fds(void)

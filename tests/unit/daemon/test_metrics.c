@@ -9,6 +9,9 @@
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
 
 /* --- a strict parser of the text format 0.0.4 --------------------------------------------------
  */
@@ -166,6 +169,21 @@ static bool parse(char *text)
             return false;
     }
     return true;
+}
+
+/* --- the wall clock --------------------------------------------------------------------------- */
+
+static int64_t wall_ahead_ns;
+
+int clock_gettime(clockid_t id, struct timespec *ts)
+{
+    long rc = syscall(SYS_clock_gettime, id, ts);
+    if (rc == 0 && id == CLOCK_REALTIME) {
+        int64_t ns = ts->tv_nsec + wall_ahead_ns;
+        ts->tv_sec += (time_t)(ns / 1000000000);
+        ts->tv_nsec = (long)(ns % 1000000000);
+    }
+    return (int)rc;
 }
 
 /* --- the tests -------------------------------------------------------------------------------- */
@@ -397,6 +415,20 @@ START_TEST(the_process_is_this_one)
 }
 END_TEST
 
+START_TEST(a_start_does_not_move)
+{
+    expose();
+    double start = value("process_start_time_seconds", "");
+    wall_ahead_ns = 3000000; /* this thread was not run between the two clocks */
+    expose();
+    ck_assert_double_eq(value("process_start_time_seconds", ""), start);
+    wall_ahead_ns = 7200 * INT64_C(1000000000); /* the clock was set */
+    expose();
+    ck_assert_double_eq_tol(value("process_start_time_seconds", ""), start + 7200, 1);
+    wall_ahead_ns = 0;
+}
+END_TEST
+
 START_TEST(a_full_table_of_many_workers)
 {
     char name[32];
@@ -478,6 +510,7 @@ int main(void)
     tcase_add_test(c, pools_by_host_and_state);
     tcase_add_test(c, credentials_and_the_rest);
     tcase_add_test(c, the_process_is_this_one);
+    tcase_add_test(c, a_start_does_not_move);
     tcase_add_test(c, a_full_table_of_many_workers);
     tcase_add_test(c, a_buffer_too_small_fails);
     tcase_add_test(c, numbers);
