@@ -62,9 +62,12 @@ struct daemon {
 NODISCARD bool daemon_log_open(const struct conf *c);
 
 /* daemon_listen.c */
-/* Opens what conf names and is not open yet, marks what it no longer names as closing. false with
- * msg: then nothing has changed. */
+/* Opens what conf names and is not open yet; closes nothing. false with msg: some of it may be open
+ * then. */
 NODISCARD bool daemon_listen(struct daemon *d, const struct conf *c, char *msg, size_t msgsize);
+/* Marks what conf does not name as closing: what it no longer names, or, with the old one after a
+ * reload that failed, what that had opened. */
+void daemon_listen_only(struct daemon *d, const struct conf *c);
 /* Closes sockets whose workers have let go of them; all: every one. */
 void daemon_unlisten(struct daemon *d, bool all);
 NODISCARD bool daemon_admin_open(struct daemon *d, char *msg, size_t msgsize);

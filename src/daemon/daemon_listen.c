@@ -119,30 +119,23 @@ static void mark_closing(struct daemon *d, const char *address)
 
 bool daemon_listen(struct daemon *d, const struct conf *c, char *msg, size_t msgsize)
 {
-    size_t before = d->nlisteners;
     if (!may_stay(d, c, msg, msgsize))
         return false;
-    for (size_t i = 0; i < c->nlisten; i++) {
-        if (find(d, c->listen[i].address))
-            continue;
-        if (open_one(d, c, &c->listen[i], msg, msgsize))
-            continue;
-        /* All or nothing: what this call opened is closed again. */
-        for (size_t k = before; k < d->nlisteners; k++) {
-            mark_closing(d, d->listeners[k]->address);
-            d->listeners[k]->open = false;
-            listen_close(&d->listeners[k]->socks);
-        }
-        return false;
-    }
-    for (size_t i = 0; i < before; i++) {
+    for (size_t i = 0; i < c->nlisten; i++)
+        if (!find(d, c->listen[i].address) && !open_one(d, c, &c->listen[i], msg, msgsize))
+            return false;
+    return true;
+}
+
+void daemon_listen_only(struct daemon *d, const struct conf *c)
+{
+    for (size_t i = 0; i < d->nlisteners; i++) {
         if (d->listeners[i]->open && !named(c, d->listeners[i]->address)) {
             log_msg(LOG_INFO, "no longer listening on %s", d->listeners[i]->address);
             mark_closing(d, d->listeners[i]->address);
             d->listeners[i]->open = false;
         }
     }
-    return true;
 }
 
 void daemon_unlisten(struct daemon *d, bool all)

@@ -18,11 +18,14 @@ static void reload_failed(struct daemon *d, const char *why)
     d->reload_ok = false;
     snprintf(d->reload_why, sizeof d->reload_why, "%s", why);
     log_msg(LOG_ERROR, "reload failed, the old configuration stays: %s", why);
+    daemon_listen_only(d, d->conf);
+    daemon_unlisten(d, false);
 }
 
 static void apply(struct daemon *d, struct conf *c, struct proxy_rules *rules)
 {
     bool all = true;
+    daemon_listen_only(d, c);
     for (unsigned i = 0; i < d->nworkers; i++)
         all = worker_reload(d->workers[i], rules, d->doors, d->ndoors) && all;
     daemon_unlisten(d, false);

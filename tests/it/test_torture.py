@@ -206,8 +206,9 @@ def test_every_file_operation_of_a_request(daemon, upstream, shim):
 
 
 @pytest.mark.parametrize("kind", [ALLOC, FILE], ids=["memory", "files"])
-def test_every_call_of_a_reload(daemon, upstream, shim, kind):
-    """The new configuration as a whole, or the old one and a line in the log."""
+def test_every_call_of_a_reload(daemon, upstream, shim, tmp_path, kind):
+    """The new configuration as a whole, its listeners too, or the old one and a line in the log."""
+    more = tmp_path / "more"
     d = daemon(_env=shim.env, log={"access": False})
     text, regions = open(d.path, encoding="utf-8").read(), ["cn-beijing", "cn-shanghai"]
     assert_ok(d.request())
@@ -218,7 +219,8 @@ def test_every_call_of_a_reload(daemon, upstream, shim, kind):
         state["turn"] += 1
         state["wanted"] = regions[state["turn"] % 2]
         with open(d.path, "w", encoding="utf-8") as f:
-            f.write(text.replace("cn-beijing", state["wanted"]))
+            f.write(text.replace("cn-beijing", state["wanted"]).replace(
+                'listen = [ "', 'listen = [ "unix:%s", "' % more if state["wanted"] == regions[1] else 'listen = [ "', 1))
         d.signal(signal.SIGHUP)
         # The thread that reloads serves the admin address, too: by the second answer it has reloaded.
         answers = 0
@@ -251,6 +253,7 @@ def test_every_call_of_a_reload(daemon, upstream, shim, kind):
             word = "reloaded"
         now = upstream_region(d, upstream)
         assert now == (state["wanted"] if word == "reloaded" else before), (n, word, before, now)
+        assert more.exists() == (now == regions[1]), (n, word, now)
         counts[word] = counts.get(word, 0) + 1
     report("calls of a reload", at, counts)
     assert len(counts) > 1, "nothing failed"
