@@ -22,6 +22,16 @@ struct admin {
 
 enum { MAX_FIELDS = 8 };
 
+struct admin_req;
+
+/* One path. */
+struct page {
+    const char *path, *type;
+    bool open; /* for everyone who can connect: no Host, page or identity rule */
+    bool post; /* POST alone; else GET and HEAD */
+    void (*make)(struct admin_req *r);
+};
+
 struct admin_req {
     struct admin *admin;
     const struct page *page;
@@ -30,15 +40,7 @@ struct admin_req {
     struct buf body;
     struct hdr fields[MAX_FIELDS];
     size_t nfields;
-    char id[33], allow[16];
-};
-
-/* One path. */
-struct page {
-    const char *path, *type;
-    bool open; /* for everyone who can connect: no Host, page or identity rule */
-    bool post; /* POST alone; else GET and HEAD */
-    void (*make)(struct admin_req *r);
+    char id[33];
 };
 
 static void field(struct admin_req *r, const char *name, const char *value)
@@ -66,6 +68,8 @@ static void fail(struct admin_req *r, enum err e, const struct err_detail *why)
 {
     begin(r, (unsigned)err_status(e), "application/json");
     field(r, "X-Sigferry-Error", err_code(e));
+    if (e == ERR_METHOD_NOT_ALLOWED)
+        field(r, "Allow", !r->page ? "GET, HEAD, POST" : r->page->post ? "POST" : "GET, HEAD");
     reply_error(&r->body, e, why, NULL, str_of(r->id));
 }
 
@@ -83,14 +87,12 @@ static void not_found(struct admin_req *r)
         r->id);
 }
 
-static void wrong_method(struct admin_req *r, const struct page *p)
+static void wrong_method(struct admin_req *r)
 {
     struct err_detail why;
-    enum err e = err_set(&why, ERR_METHOD_NOT_ALLOWED, "%s takes %s", p->path,
-                         p->post ? "POST" : "GET and HEAD");
+    enum err e = err_set(&why, ERR_METHOD_NOT_ALLOWED, "%s takes %s", r->page->path,
+                         r->page->post ? "POST" : "GET and HEAD");
     fail(r, e, &why);
-    snprintf(r->allow, sizeof r->allow, "%s", p->post ? "POST" : "GET, HEAD");
-    field(r, "Allow", r->allow);
 }
 
 /* --- pages ------------------------------------------------------------------------------------ */
@@ -288,7 +290,7 @@ static enum front_next on_open(void *owner, struct front_req *fr, const struct g
     else if (!r->page)
         not_found(r);
     else if (r->page->post ? !str_eq(head->method, STR("POST")) : !get)
-        wrong_method(r, r->page);
+        wrong_method(r);
     else
         return FRONT_READ;
     return FRONT_REFUSE;

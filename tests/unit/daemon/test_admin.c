@@ -254,6 +254,7 @@ START_TEST(unknown_paths_and_methods)
     ck_assert_uint_eq(ask("GET", "/quitquitquit", ""), 405);
     ck_assert(has_field("Allow: POST\n"));
     ck_assert_uint_eq(ask("TRACE", "/", ""), 405);
+    ck_assert(has_field("Allow: GET, HEAD, POST\n"));
     ck_assert_uint_eq(ask("GET", "no-slash", ""), 400);
     ck_assert(refused);
 }
