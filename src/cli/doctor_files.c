@@ -75,14 +75,29 @@ static void check(struct doctor *d, const char *key, const char *path, enum kind
                    mode, (unsigned)st.st_uid, wrong, cure);
 }
 
-/* ~/ is the home directory; a plain name is one of $CREDENTIALS_DIRECTORY. */
-static void check_named(struct doctor *d, const char *key, const char *file, enum kind kind)
+/* How a provider reads the name of its file. */
+enum naming {
+    AS_IS,
+    HOME,   /* ~/ is the home directory */
+    HANDED, /* that too, and plain names are of the service manager's directory */
+};
+
+/* The service manager's directory is the service's alone, whatever the modes in it say. */
+static bool is_handed_over(const char *path, const char *directory)
 {
-    const char *credentials = getenv("CREDENTIALS_DIRECTORY"), *home = getenv("HOME");
+    size_t n = strlen(directory);
+    return strncmp(path, directory, n) == 0 && path[n] == '/' && !strstr(path, "/../");
+}
+
+static void check_named(struct doctor *d, const char *key, const char *file, enum kind kind,
+                        enum naming naming)
+{
+    const char *credentials = naming == HANDED ? getenv("CREDENTIALS_DIRECTORY") : NULL;
+    const char *home = getenv("HOME");
     char path[PATH_LEN];
     bool given = credentials && *credentials;
     int n;
-    if (file[0] == '~' && file[1] == '/')
+    if (naming != AS_IS && file[0] == '~' && file[1] == '/')
         n = snprintf(path, sizeof path, "%s%s", home ? home : "", file + 1);
     else if (given && file[0] && file[0] != '/')
         n = snprintf(path, sizeof path, "%s/%s", credentials, file);
@@ -93,8 +108,8 @@ static void check_named(struct doctor *d, const char *key, const char *file, enu
         return;
     }
     struct stat st;
-    if (!given && file[0] && file[0] != '/' && file[0] != '~' && stat(path, &st) != 0 &&
-        errno == ENOENT) {
+    if (naming == HANDED && !given && file[0] && file[0] != '/' && file[0] != '~' &&
+        stat(path, &st) != 0 && errno == ENOENT) {
         doctor_say(
             d, DOCTOR_FAIL, "files",
             "%s: %s: plain names are looked for in $CREDENTIALS_DIRECTORY, which systemd sets "
@@ -103,8 +118,7 @@ static void check_named(struct doctor *d, const char *key, const char *file, enu
             key, path);
         return;
     }
-    /* The service manager's directory is the service's alone, whatever the modes in it say. */
-    if (given && str_starts(str_of(path), str_of(credentials)))
+    if (given && is_handed_over(path, credentials))
         kind = GIVEN;
     check(d, key, path, kind);
 }
@@ -114,16 +128,17 @@ static void check_profile(struct doctor *d, const struct conf_profile *p)
     const struct {
         const char *key, *file;
         enum kind kind;
+        enum naming naming;
     } files[] = {
-        {"file", p->file, SECRET},
-        {"config_file", p->config_file, SECRET},
-        {"oidc_token_file", p->oidc_token_file, GIVEN},
-        {"saml_response_file", p->saml_response_file, SECRET},
+        {"file", p->file, SECRET, HANDED},
+        {"config_file", p->config_file, SECRET, HOME},
+        {"oidc_token_file", p->oidc_token_file, GIVEN, AS_IS},
+        {"saml_response_file", p->saml_response_file, SECRET, AS_IS},
     };
     char key[192];
     for (size_t i = 0; i < ARRAY_LEN(files); i++) {
         (void)snprintf(key, sizeof key, "profiles.%s.%s", p->name, files[i].key);
-        check_named(d, key, files[i].file, files[i].kind);
+        check_named(d, key, files[i].file, files[i].kind, files[i].naming);
     }
 }
 

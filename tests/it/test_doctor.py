@@ -155,6 +155,24 @@ def test_files_of_the_service_manager(conf, answering, tmp_path):
         assert any("CREDENTIALS_DIRECTORY" in t for r, t in found[group] if r == "FAIL"), found
 
 
+def test_files_beside_those_of_the_service_manager(conf, answering, tmp_path):
+    """A directory whose name only begins alike, and a provider that knows nothing of it."""
+    answering()
+    directory = tmp_path / "credentials"
+    directory.mkdir()
+    (tmp_path / "credentials-2").mkdir()
+    keys, saml = tmp_path / "credentials-2" / "keys", directory / "saml"
+    for f in (keys, saml):
+        f.write_text("access_key = %s\nsecret_key = %s\n" % (daemons.ACCESS_KEY, daemons.SECRET_KEY))
+        f.chmod(0o644)
+    path = conf(profiles={
+        "kept": {"provider": "file", "file": str(keys)},
+        "saml": {"provider": "assume_role_saml", "role_trn": "trn:iam::2000000001:role/r",
+                 "saml_provider_trn": "trn:iam::2000000001:saml-provider/p", "saml_response_file": str(saml)}})
+    bad = [t for r, t in doctor(path, env={"CREDENTIALS_DIRECTORY": str(directory)})["files"] if r == "FAIL"]
+    assert len(bad) == 2 and all("chmod 600" in t for t in bad), bad
+
+
 # -- credentials -------------------------------------------------------------------------------
 
 def test_no_credentials(conf, answering):
