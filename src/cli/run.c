@@ -64,6 +64,7 @@ int cli_run(int argc, char **argv)
     if (opt == CLI_STOP)
         return code;
     if (c.operands < c.argc)
-        return cli_usage(&c, "\"%s\" is neither an option nor a command", c.argv[c.operands]);
+        return cli_usage(&c, "\"%.64s\" is no option; a command comes before all options",
+                         c.argv[c.operands]);
     return daemon_run(&c.args, NULL, NULL);
 }
