@@ -246,6 +246,16 @@ static uint64_t earliest(struct worker *w)
     return a < b ? a : b;
 }
 
+/* The gauges that are read off rather than counted. */
+static void measure(struct worker *w)
+{
+    unsigned conns = w->front ? front_connections(w->front) : 0;
+    atomic_store_explicit(&w->conns, conns, memory_order_relaxed);
+    stat_add(w->stat, STAT_CLIENT_CONNS, conns - stat_get(w->stat, STAT_CLIENT_CONNS));
+    stat_add(w->stat, STAT_BUFFERED_BYTES,
+             (int64_t)proxy_buffered(w->proxy) - stat_get(w->stat, STAT_BUFFERED_BYTES));
+}
+
 /* Upstream before client: head, first bytes and often the end are there when the client is woken,
  * so that a unary request costs one suspend, one resume and one run of libmicrohttpd. */
 static void turn(struct worker *w)
@@ -269,11 +279,7 @@ static void turn(struct worker *w)
     proxy_recycle(w->proxy);
     w->more = up_reap(w->up);
     log_flush();
-    atomic_store_explicit(&w->conns, front_connections(w->front), memory_order_relaxed);
-    stat_add(w->stat, STAT_CLIENT_CONNS,
-             (int64_t)front_connections(w->front) - stat_get(w->stat, STAT_CLIENT_CONNS));
-    stat_add(w->stat, STAT_BUFFERED_BYTES,
-             (int64_t)proxy_buffered(w->proxy) - stat_get(w->stat, STAT_BUFFERED_BYTES));
+    measure(w);
 }
 
 /* What was on its way when the doors closed has been heard. A connection still open has not had its
@@ -304,6 +310,7 @@ static void *run(void *arg)
     loop_poll(&w->loop, 0); /* connections that were handed over last are closed */
     proxy_settle(w->proxy);
     proxy_recycle(w->proxy);
+    measure(w);
     log_gather(false);
     atomic_store(&w->ended, true);
     w->o.stopped(w->o.arg);

@@ -178,6 +178,24 @@ def test_a_silent_connection_does_not_hold_up_the_end(daemon):
     c.close()
 
 
+def test_the_connections_of_a_worker_that_ended_are_not_counted(daemon, upstream):
+    d = daemon(workers=2)
+    go = upstream.event()
+    upstream.on("held", lambda ex: (go.wait(10), ex.reply(200, b"{}")))
+    held, silent = d.client(), d.client()
+    held.begin("GET", target("held"), [SERVICE])
+    upstream.wait_request("held")
+    wait_metric(d, "sigferry_client_connections", 2)
+    d.signal(signal.SIGTERM)
+    assert silent.read_all(seconds(5)) == (b"", True)
+    wait_metric(d, "sigferry_client_connections", 1)
+    go.set()
+    assert_ok(held.response())
+    assert d.wait() == 0
+    for c in (held, silent):
+        c.close()
+
+
 # -- SIGHUP ------------------------------------------------------------------------------------
 
 def reload_once(d, text, works=True):
