@@ -85,12 +85,15 @@ static void reload(struct daemon *d)
         reload_failed(d, rules ? msg : "out of memory");
     } else if (!all_answer(d, msg, sizeof msg) || !daemon_listen(d, c, msg, sizeof msg)) {
         reload_failed(d, msg);
+    } else if (!daemon_log_open(c)) {
+        snprintf(msg, sizeof msg, "log.file %s: %s", c->log.file, strerror(errno));
+        reload_failed(d, msg);
     } else if (!cred_store_reload(d->creds, c)) {
+        if (!daemon_log_open(d->conf))
+            log_msg(LOG_ERROR, "log.file %s: %s", d->conf->log.file, strerror(errno));
         reload_failed(d, "credentials: out of memory");
     } else {
         tell_restart(d->conf, c);
-        if (!daemon_log_open(c))
-            log_msg(LOG_ERROR, "reload: log.file %s: %s", c->log.file, strerror(errno));
         apply(d, c, rules);
         cred_store_refresh_all(d->creds);
         if (d->reload_ok)

@@ -331,6 +331,15 @@ def test_a_listener_that_cannot_be_opened_fails_the_reload(daemon, upstream, tmp
     assert upstream.requests[-1].verdict.region == "cn-beijing"
 
 
+def test_a_log_file_that_cannot_be_opened_fails_the_reload(daemon, upstream):
+    d = daemon()
+    reload_once(d, config_text(merge(d.settings, {"region": "cn-shanghai", "log": {"file": "/nonexistent/log"}})),
+                False)
+    d.wait_log("reload failed.*log.file /nonexistent/log: No such file")
+    assert_ok(d.request())
+    assert upstream.requests[-1].verdict.region == "cn-beijing"
+
+
 def test_a_worker_that_hangs_is_told_one_thing_at_a_time(daemon, upstream, tmp_path):
     """A reload that it does not take over in time is still on its way to it: the next one waits for
     that, and none is lost on it."""
