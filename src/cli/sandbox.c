@@ -168,18 +168,12 @@ static bool write_ca(const struct cli *c, const char *path, const char *pem)
 
 /* --- keys and certificates -------------------------------------------------------------------- */
 
-static const char *chosen_profile(const struct cli *c, const struct conf *conf)
-{
-    return c->args.profile ? c->args.profile : conf->profile;
-}
-
 /* The chosen profile's key, which must be there, and those of other profiles that are at hand
  * without asking anyone. */
 static bool load_keys(const struct cli *c, struct conf *conf, struct sandbox *s)
 {
     struct err_detail why;
-    const char *chosen = chosen_profile(c, conf);
-    s->keys[0] = cred_fetch(conf, chosen, &why);
+    s->keys[0] = cred_fetch(conf, conf->profile, &why);
     if (!s->keys[0]) {
         cli_fail(c, "no key to verify signatures with: %s", why.text);
         return false;
@@ -189,7 +183,7 @@ static bool load_keys(const struct cli *c, struct conf *conf, struct sandbox *s)
         const struct conf_profile *p = &conf->profiles[i];
         bool at_hand = !strcmp(p->provider, "static") || !strcmp(p->provider, "file") ||
                        !strcmp(p->provider, "env");
-        if (!at_hand || strcmp(p->name, chosen) == 0)
+        if (!at_hand || strcmp(p->name, conf->profile) == 0)
             continue;
         struct cred *k = cred_fetch(conf, p->name, &why);
         if (k)
