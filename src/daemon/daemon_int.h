@@ -44,6 +44,7 @@ struct daemon {
     pthread_mutex_t wake_lock; /* workers may be woken while `wakeable` */
     bool wakeable;
 
+    char *admin_address; /* of the start: its doors point at it */
     struct listen_set admin_socks;
     struct daemon_admin_door *admin_doors;
     struct front *admin_front;

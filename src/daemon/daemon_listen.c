@@ -225,7 +225,8 @@ bool daemon_admin_open(struct daemon *d, char *msg, size_t msgsize)
                                .write_timeout_ns = 30 * NS_PER_SEC,
                                .silence_ns = 120 * NS_PER_SEC};
     snprintf(msg, msgsize, "out of memory");
-    if (!d->admin || !(d->admin_front = front_new(&fo, msg, msgsize)) ||
+    if (!d->admin || !(d->admin_address = strdup(spec.address)) ||
+        !(d->admin_front = front_new(&fo, msg, msgsize)) ||
         !listen_open(&spec, &d->admin_socks, msg, msgsize) ||
         !may_listen(&d->admin_socks, d->conf, &(struct conf_listener){.address = spec.address}, msg,
                     msgsize) ||
@@ -237,7 +238,7 @@ bool daemon_admin_open(struct daemon *d, char *msg, size_t msgsize)
         *a = (struct daemon_admin_door){.w = {.fd = s->fd, .ready = admin_ready},
                                         .d = d,
                                         .sock = s,
-                                        .tag = {.address = d->conf->admin.listen,
+                                        .tag = {.address = d->admin_address,
                                                 .port = s->port,
                                                 .is_unix = s->family == LISTEN_UNIX}};
         if (!loop_add(&d->loop, &a->w, EPOLLIN)) {
@@ -258,6 +259,8 @@ void daemon_admin_close(struct daemon *d)
     admin_free(d->admin);
     listen_close(&d->admin_socks);
     free(d->admin_doors);
+    free(d->admin_address);
+    d->admin_address = NULL;
     d->admin_front = NULL;
     d->admin = NULL;
     d->admin_doors = NULL;

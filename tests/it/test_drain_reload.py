@@ -331,6 +331,20 @@ def test_a_listener_that_cannot_be_opened_fails_the_reload(daemon, upstream, tmp
     assert upstream.requests[-1].verdict.region == "cn-beijing"
 
 
+def test_the_admin_address_outlives_the_configuration_that_named_it(daemon, upstream):
+    d = daemon(_ready=False, admin={"listen": "127.0.0.2:0"})
+    port = int(d.wait_log(r"admin listening on 127\.0\.0\.2:(\d+)")[1])
+    d.wait_ready(admin=False)
+    for n in range(5):
+        mark = d.mark()
+        d.write(merge(d.settings, {"service": "s" * n}))
+        d.signal(signal.SIGHUP)
+        d.wait_log("is reloaded", after=mark)
+        for host, status in (("127.0.0.2", 200), ("127.0.0.3", 403)):
+            with Client(("127.0.0.2", port)) as c:
+                assert c.request("GET", "/metrics", host="%s:%d" % (host, port)).status == status
+
+
 def test_a_log_file_that_cannot_be_opened_fails_the_reload(daemon, upstream):
     d = daemon()
     reload_once(d, config_text(merge(d.settings, {"region": "cn-shanghai", "log": {"file": "/nonexistent/log"}})),
