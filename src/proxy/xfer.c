@@ -119,7 +119,7 @@ static enum err launch(struct xfer *x)
                          .read_ns = r->opt.read_ns ? r->opt.read_ns : 86400 * NS_PER_SEC};
     x->attempts++;
     x->attempt_ns = clock_ns();
-    x->held = false;
+    x->held = x->eof = false; /* a held answer before this one was complete */
     buf_reset(&x->queue);
     x->queue_off = 0;
     xfer_count(x);

@@ -21,7 +21,8 @@ struct front_req {
     struct gate_verdict verdict;
     struct hdr store[GATE_MAX_HEADERS + 1];
     bool open, refused, held, ended, answered;
-    uint64_t given; /* body bytes that were taken */
+    uint64_t given;  /* body bytes that were taken */
+    uint64_t pulled; /* bytes of a streamed answer */
     unsigned resumes, aborts;
     struct front_reply reply; /* once answered */
 };

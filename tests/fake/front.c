@@ -65,8 +65,11 @@ bool fake_front_reply(struct front_req *fr)
     if (fr->answered)
         return true;
     fr->answered = fr->ops->reply(fr->user, &fr->reply);
-    if (fr->answered)
-        must(fr->reply.status >= 200 && fr->reply.status <= 999);
+    const struct front_reply *r = &fr->reply;
+    if (fr->answered) {
+        must(r->status >= 200 && r->status <= 999);
+        must(r->stream || r->no_body || r->length < 0 || r->body.n == (uint64_t)r->length);
+    }
     return fr->answered;
 }
 
@@ -78,6 +81,10 @@ long fake_front_pull(struct front_req *fr, char *p, size_t n)
         return FRONT_PULL_END;
     long got = fr->ops->pull(fr->user, p, n);
     must(got >= FRONT_PULL_ABORT && (got < 0 || (size_t)got <= n));
+    fr->pulled += got > 0 ? (uint64_t)got : 0;
+    /* What ends well is whole. */
+    must(got != FRONT_PULL_END || fr->reply.length < 0 ||
+         fr->pulled == (uint64_t)fr->reply.length);
     return got;
 }
 

@@ -242,6 +242,25 @@ def test_a_held_answer_cut_short_is_an_error_not_an_answer(own, upstream, framin
     assert attempts_of(upstream, "cut", r) == 3
 
 
+def test_the_answer_after_a_retried_code_is_passed_on_whole(own, upstream):
+    """Its head leaves before its body is there."""
+    go, body = upstream.event(), b"0123456789" * 30000
+
+    def handler(ex):
+        if ex.attempt == 1:
+            return ex.reply(200, coded("Throttled"))
+        ex.send("HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: %d\r\n\r\n" % len(body))
+        assert go.wait(seconds(10)), "the head was held back"
+        ex.send(body)
+
+    upstream.on("after", handler)
+    with own.client() as c:
+        c.begin("GET", target("after"), [SERVICE, CODES])
+        raw = c.response_head()
+        go.set()
+        assert raw.getheader("Content-Length") == str(len(body)) and raw.read() == body
+
+
 def test_codes_of_the_configuration(daemon, upstream):
     d = daemon(retry={"min_retry_delay_ms": 5, "retry_error_codes": ["Throttled"]})
     upstream.on("g", flaky(lambda ex: ex.reply(200, coded("Throttled")), 1))
