@@ -111,14 +111,19 @@ bool skew_is_clock_code(struct str code)
            (has(code, "Expire") && (has(code, "Signature") || has(code, "Request")));
 }
 
-bool skew_detect(struct str code, struct str date, int64_t now_s, int64_t *skew_s)
+static bool is_small(int64_t difference_s)
+{
+    return difference_s >= -SKEW_MIN_S && difference_s <= SKEW_MIN_S;
+}
+
+bool skew_detect(struct str code, struct str date, int64_t now_s, int64_t used_s, int64_t *skew_s)
 {
     int64_t theirs;
     if (!skew_is_clock_code(code) || !skew_parse_date(date, now_s, &theirs))
         return false;
-    int64_t d = theirs - now_s;
-    if (d >= -SKEW_MIN_S && d <= SKEW_MIN_S)
+    int64_t skew = theirs - now_s;
+    if (is_small(skew - used_s))
         return false;
-    *skew_s = d;
+    *skew_s = is_small(skew) ? 0 : skew;
     return true;
 }

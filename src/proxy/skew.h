@@ -18,9 +18,11 @@ NODISCARD bool skew_parse_date(struct str date, int64_t now_s, int64_t *out);
  */
 bool skew_is_clock_code(struct str code);
 
-/* Decides about a refused request: true, with *skew_s = upstream's time minus ours, when the code
- * means a clock error and the Date field differs by more than SKEW_MIN_S from now_s. now_s is the
- * local wall clock, without a skew set earlier. */
-NODISCARD bool skew_detect(struct str code, struct str date, int64_t now_s, int64_t *skew_s);
+/* Decides about a refused request: true, with *skew_s = upstream's time minus ours (0 up to
+ * SKEW_MIN_S), when the code means a clock error and the Date field differs by more than SKEW_MIN_S
+ * from the time that was signed. now_s is the local wall clock, used_s the skew that the refused
+ * signature was made with. */
+NODISCARD bool skew_detect(struct str code, struct str date, int64_t now_s, int64_t used_s,
+                           int64_t *skew_s);
 
 #endif

@@ -188,6 +188,7 @@ void xfer_start(struct xfer *x)
     }
     if (!take_credential(x))
         return;
+    x->skew_s = atomic_load_explicit(&x->px->o.shared->skew_s, memory_order_relaxed);
     if (x->route.opt.dry_run || x->route.opt.presign) {
         xfer_show(x);
         return;
@@ -214,7 +215,7 @@ bool xfer_retry(struct xfer *x, const struct retry_outcome *o)
     struct retry_question ask = {.conf = x->gen->conf,
                                  .route = &x->route,
                                  .outcome = *o,
-                                 .attempt = x->attempts,
+                                 .attempt = x->attempts - x->extra,
                                  .replayable = replayable(x),
                                  .elapsed_ns = now - x->started_ns,
                                  .now_s = clock_wall_s(),

@@ -93,9 +93,11 @@ struct xfer {
     unsigned attempts;
     struct buf out;       /* the serialised head */
     struct cred *cred;    /* of the attempt under way */
+    int64_t skew_s;       /* that it was signed with */
     uint64_t rejected_id; /* the credential the upstream refused; 0 for none */
     bool refreshed;       /* the extra try after a rejected credential was used */
     bool skewed;          /* … after a clock correction */
+    unsigned extra;       /* such tries: they are outside of num_max_retries */
 
     /* the answer */
     unsigned status;
@@ -170,7 +172,8 @@ NODISCARD enum err xfer_permit_body(struct xfer *x, struct err_detail *why);
 /* Takes a retry from the upstream's budget; false when it is used up. */
 NODISCARD bool xfer_budget_take(struct xfer *x);
 /* An answer that says the credential or the clock is wrong: refreshes or corrects, and tries once
- * more outside the count. True when it was arranged. */
+ * more outside the count, where the request can be sent again and may be. True when it was
+ * arranged. */
 NODISCARD bool xfer_second_chance(struct xfer *x, struct str code);
 
 /* xfer_send.c: signs and serialises the next attempt into x->out. */

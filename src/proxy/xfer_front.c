@@ -101,7 +101,7 @@ static void fresh(struct xfer *x, struct front_req *fr)
     x->window_base = x->bytes_in = x->body_mark_ns = x->bytes_out = x->upstream_ns = 0;
     x->buffered = 0;
     x->up.active = false;
-    x->attempts = 0;
+    x->attempts = x->extra = 0;
     x->status = 0;
     x->nhdrs = 0;
     x->length = -1;

@@ -115,29 +115,46 @@ bool xfer_budget_take(struct xfer *x)
     return budget_retry(x->px->budget, x->route.host, clock_ns());
 }
 
-bool xfer_second_chance(struct xfer *x, struct str code)
+/* Was the time that was signed refused, and does the upstream's clock tell another? All signatures
+ * from now on have the upstream's. */
+static bool correct_clock(struct xfer *x, struct str code)
 {
     int64_t skew;
-    struct proxy_shared *sh = x->px->o.shared;
-    if (x->streaming || !code.n)
+    if (x->skewed || !skew_detect(code, x->date, clock_wall_s(), x->skew_s, &skew))
         return false;
-    if (!x->skewed && skew_detect(code, x->date, clock_wall_s(), &skew)) {
-        x->skewed = true;
-        if (skew == atomic_load(&sh->skew_s))
-            return false; /* signed with this very correction: it is not the clock */
-        atomic_store(&sh->skew_s, skew);
+    x->skewed = true;
+    int64_t before = atomic_exchange(&x->px->o.shared->skew_s, skew);
+    if (skew - before >= -SKEW_MIN_S && skew - before <= SKEW_MIN_S)
+        return true; /* another request said so already */
+    if (skew)
         log_msg(LOG_WARN,
                 "the clock differs from the upstream's by %lld s: signatures are corrected "
                 "by that; set this machine's clock",
                 (long long)skew);
-        return xfer_again(x, 0);
+    else
+        log_msg(LOG_INFO, "the clock agrees with the upstream's: signatures are not corrected");
+    return true;
+}
+
+bool xfer_second_chance(struct xfer *x, struct str code)
+{
+    /* What is learned serves other requests, even where this one can't be sent again. */
+    bool repeatable = !x->streaming && x->route.opt.auto_retry;
+    if (!code.n)
+        return false;
+    if (correct_clock(x, code)) {
+        bool again = repeatable && xfer_again(x, 0);
+        x->extra += again;
+        return again;
     }
     if (x->refreshed || !retry_is_credential_code(code))
         return false;
     x->refreshed = true;
     int profile = cred_view_find(x->px->creds, x->gen->conf, x->route.profile);
-    if (profile < 0 || !cred_store_rejected(x->px->o.creds, (unsigned)profile, x->cred->id))
-        return false; /* no other can be had */
+    if (profile < 0 || !cred_store_rejected(x->px->o.creds, (unsigned)profile, x->cred->id) ||
+        !repeatable)
+        return false; /* no other can be had, or not for this request */
+    x->extra++;
     x->rejected_id = x->cred->id;
     xfer_wait_credential(x); /* the answer is kept: it passes when no other credential comes */
     return true;

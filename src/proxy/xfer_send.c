@@ -14,18 +14,16 @@ static bool has_body(const struct xfer *x)
 static void sign_input(const struct xfer *x, const struct sign_cred *sc, struct sign_input *in)
 {
     const struct route *r = &x->route;
-    *in = (struct sign_input){
-        .method = x->head->method,
-        .path = r->path,
-        .query = r->query,
-        .host = r->host_header,
-        .hdrs = &r->forward,
-        .body_sha256 = str_n(x->body_hex, DIGEST_HEX_LEN),
-        .service = r->service,
-        .region = r->region,
-        .time_s =
-            clock_wall_s() + atomic_load_explicit(&x->px->o.shared->skew_s, memory_order_relaxed),
-        .cred = sc};
+    *in = (struct sign_input){.method = x->head->method,
+                              .path = r->path,
+                              .query = r->query,
+                              .host = r->host_header,
+                              .hdrs = &r->forward,
+                              .body_sha256 = str_n(x->body_hex, DIGEST_HEX_LEN),
+                              .service = r->service,
+                              .region = r->region,
+                              .time_s = clock_wall_s() + x->skew_s,
+                              .cred = sc};
 }
 
 /* b has room for all of it: see xfer_sign. */
@@ -141,7 +139,7 @@ static enum err show_presigned(struct xfer *x, const struct sign_cred *sc)
                                .host = x->route.host_header,
                                .service = x->route.service,
                                .region = x->route.region,
-                               .time_s = clock_wall_s(),
+                               .time_s = clock_wall_s() + x->skew_s,
                                .cred = sc};
     enum err e = sign_presign(x->px->signer, &in, &po);
     if (e == ERR_OK)

@@ -83,8 +83,7 @@ long fake_front_pull(struct front_req *fr, char *p, size_t n)
     must(got >= FRONT_PULL_ABORT && (got < 0 || (size_t)got <= n));
     fr->pulled += got > 0 ? (uint64_t)got : 0;
     /* What ends well is whole. */
-    must(got != FRONT_PULL_END || fr->reply.length < 0 ||
-         fr->pulled == (uint64_t)fr->reply.length);
+    must(got != FRONT_PULL_END || fr->reply.length < 0 || fr->pulled == (uint64_t)fr->reply.length);
     return got;
 }
 

@@ -53,7 +53,7 @@ static const char *const answers[] = {
     "HTTP/1.1 500 Oops\r\nContent-Length: 5\r\n\r\n",
     "HTTP/1.1 403 No\r\nContent-Type: application/json\r\nContent-Length: 48\r\n\r\n" CODE(
         "Denied"),
-    "HTTP/1.1 403 No\r\nContent-Type: application/json\r\nContent-Length: 54\r\n"
+    "HTTP/1.1 403 No\r\nContent-Type: application/json\r\nContent-Length: 58\r\n"
     "Date: Fri, 15 Jan 2027 09:00:00 GMT\r\n\r\n" CODE("SignatureExpired"),
     "HTTP/1.1 401 No\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n",
     "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 46\r\n\r\n" CODE("Slow"),

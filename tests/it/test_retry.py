@@ -505,13 +505,14 @@ def clock_error(code, ahead):
 def test_a_wrong_clock_is_corrected_by_the_upstreams(daemon, upstream, ahead):
     d = daemon(retry={"num_max_retries": 0})  # outside the count
     upstream.allow_bad_signature = True  # its date is not ours
+    by = [ahead]
 
     def handler(ex):
-        off = signer.seconds_of(ex.req.get("X-Date")) - (time.time() + ahead)
+        off = signer.seconds_of(ex.req.get("X-Date")) - (time.time() + by[0])
         if abs(off) < 60:
             ex.reply(200, {"Result": {}})
         else:
-            clock_error("SignatureExpired" if off < 0 else "RequestNotYetValid", ahead)(ex)
+            clock_error("SignatureExpired" if off < 0 else "RequestNotYetValid", by[0])(ex)
 
     def judge(request):  # the signature must hold, whatever the date
         request.verdict = signer.verify(request.method, request.target, request.headers,
@@ -526,6 +527,10 @@ def test_a_wrong_clock_is_corrected_by_the_upstreams(daemon, upstream, ahead):
         d.wait_log("clock differs")
         assert_ok(d.request("POST", target("clk"), body=b"x"))
         assert len(upstream.of("clk")) == 3, "the correction was not kept"
+        by[0] = 0  # as when this machine's clock is set
+        r = assert_ok(d.request("POST", target("clk"), body=b"x"))
+        assert r.get("X-Sigferry-Attempts") == "2"
+        assert metrics(d)["sigferry_clock_skew_seconds"] == 0
     finally:
         del upstream.judge
 

@@ -303,16 +303,23 @@ START_TEST(clock_errors)
 {
     static const struct str date = {"Sun, 06 Nov 1994 08:49:37 GMT", 29};
     int64_t skew = 0;
-    ck_assert(skew_detect(STR("SignatureExpired"), date, 784111777 + 61, &skew));
+    ck_assert(skew_detect(STR("SignatureExpired"), date, 784111777 + 61, 0, &skew));
     ck_assert_int_eq(skew, -61);
-    ck_assert(skew_detect(STR("InvalidTimestamp"), date, 784111777 - 600, &skew));
+    ck_assert(skew_detect(STR("InvalidTimestamp"), date, 784111777 - 600, 0, &skew));
     ck_assert_int_eq(skew, 600);
-    ck_assert(!skew_detect(STR("SignatureExpired"), date, 784111777 + 60, &skew));
-    ck_assert(!skew_detect(STR("SignatureDoesNotMatch"), date, 784111777 + 600, &skew));
-    ck_assert(!skew_detect(STR("RequestTokenExpired"), date, 784111777 + 600, &skew));
-    ck_assert(!skew_detect(STR("ExpiredToken"), date, 784111777 + 600, &skew));
-    ck_assert(!skew_detect(STR("SignatureExpired"), STR("never"), 0, &skew));
-    ck_assert(!skew_detect(STR("SignatureExpired"), STR(""), 0, &skew));
+    ck_assert(!skew_detect(STR("SignatureExpired"), date, 784111777 + 60, 0, &skew));
+    ck_assert(!skew_detect(STR("SignatureDoesNotMatch"), date, 784111777 + 600, 0, &skew));
+    ck_assert(!skew_detect(STR("RequestTokenExpired"), date, 784111777 + 600, 0, &skew));
+    ck_assert(!skew_detect(STR("ExpiredToken"), date, 784111777 + 600, 0, &skew));
+    ck_assert(!skew_detect(STR("SignatureExpired"), STR("never"), 0, 0, &skew));
+    ck_assert(!skew_detect(STR("SignatureExpired"), STR(""), 0, 0, &skew));
+    /* It is the time that was signed that counts: with this very correction it was right … */
+    ck_assert(!skew_detect(STR("SignatureExpired"), date, 784111777 - 600, 590, &skew));
+    /* … and our clock may have been set since the correction was learned. */
+    ck_assert(skew_detect(STR("SignatureExpired"), date, 784111777 - 1200, 600, &skew));
+    ck_assert_int_eq(skew, 1200);
+    ck_assert(skew_detect(STR("SignatureExpired"), date, 784111777 + 60, 600, &skew));
+    ck_assert_int_eq(skew, 0);
     ck_assert(skew_is_clock_code(STR("RequestTimeTooSkewed")));
     ck_assert(skew_is_clock_code(STR("RequestExpired")));
     ck_assert(!skew_is_clock_code(STR("")));

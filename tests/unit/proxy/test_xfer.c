@@ -5,6 +5,7 @@
 
 #include "../../fake/fake.h"
 #include "fixture.h"
+#include <time.h>
 
 enum event {
     OPEN,    /* arg: the request head */
@@ -603,12 +604,98 @@ START_TEST(a_reload_on_its_way_changes_nobodys_keys)
 }
 END_TEST
 
+/* The answer of an upstream whose clock is that much ahead, which refused the time that was signed.
+ */
+static const char *expired(int ahead_s)
+{
+    static char answer[256];
+    char date[32];
+    time_t t = (time_t)(clock_wall_s() + ahead_s);
+    struct tm tm;
+    ck_assert_uint_eq(strftime(date, sizeof date, "%a, %d %b %Y %H:%M:%S GMT", gmtime_r(&t, &tm)),
+                      29);
+    snprintf(answer, sizeof answer,
+             "HTTP/1.1 403 X\r\nContent-Type: application/json\r\nDate: %s\r\n"
+             "Content-Length: 58\r\n\r\n" ERROR_CODE("SignatureExpired"),
+             date);
+    return answer;
+}
+
+START_TEST(clocks)
+{
+    static const struct {
+        const char *head;
+        int before, meanwhile, ahead,
+            learned; /* the correction before, when it is refused, after */
+        bool again;
+    } rows[] = {
+        {GET, 0, 0, 900, 900, true},
+        {GET, 0, 0, -900, -900, true},
+        {GET, 0, 0, 30, 0, false},
+        {GET, 900, 900, 900, 900, false}, /* corrected by that already: something else */
+        {GET, 0, 900, 900, 900, true},    /* another request was told first */
+        {GET, 900, 900, 0, 0, true},      /* this machine's clock was set */
+        {GET, 900, 900, 1800, 1800, true},
+        {GET "X-Sigferry-Auto-Retry: false\n", 0, 0, 900, 900, false},
+        {STREAM, 0, 0, 900, 900, false},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct engine e;
+        engine_start(&e, CONF);
+        atomic_store(&e.shared.skew_s, rows[i].before);
+        play(&e, &(struct step){OPEN, rows[i].head, 0, XS_RECV, 0});
+        if (!e.x->streaming)
+            play(&e, &(struct step){END, 0, 0, XS_RECV, 0});
+        play(&e, &(struct step){SETTLE, 0, 0, XS_TRY, 0});
+        atomic_store(&e.shared.skew_s, rows[i].meanwhile);
+        play(&e, &(struct step){UP, expired(rows[i].ahead), 0, XS_WAIT, 0});
+        ck_assert_msg(e.x->state == (rows[i].again ? XS_WAIT : XS_REPLY), "row %zu", i);
+        ck_assert_msg(atomic_load(&e.shared.skew_s) == rows[i].learned, "row %zu", i);
+        play(&e, &(struct step){PASS, 0, 1, XS_WAIT, 0});
+        play(&e, &(struct step){SETTLE, 0, 0, XS_TRY, 0});
+        ck_assert_uint_eq(fake_up.starts, rows[i].again ? 2 : 1);
+        if (rows[i].again) { /* once: the next refusal is the client's */
+            play(&e, &(struct step){UP, expired(rows[i].ahead + 900), 0, XS_REPLY, 0});
+            ck_assert_int_eq(e.x->state, XS_REPLY);
+        }
+        play(&e, &(struct step){GONE, 0, 1, XS_DEAD, 0});
+        proxy_settle(e.px);
+        proxy_recycle(e.px);
+        engine_stop(&e);
+    }
+}
+END_TEST
+
+/* The extra try does not take one of num_max_retries, nor a step of the delays. */
+START_TEST(the_extra_try_is_outside_of_the_count)
+{
+    struct engine e;
+    engine_start(&e, CONF);
+    play(&e, &(struct step){OPEN, GET "X-Sigferry-Num-Max-Retries: 2\n", 0, XS_RECV, 0});
+    play(&e, &(struct step){END, 0, 0, XS_RECV, 0});
+    for (unsigned attempt = 1; attempt <= 4; attempt++) {
+        unsigned wait_ms = attempt == 1 ? 1 : attempt == 2 ? 101 : 201;
+        play(&e, &(struct step){SETTLE, 0, 0, XS_TRY, 0});
+        ck_assert_uint_eq(fake_up.starts, attempt);
+        play(&e, &(struct step){UP, attempt == 1 ? expired(900) : BUSY, 0, XS_WAIT, 0});
+        ck_assert_int_eq(e.x->state, attempt < 4 ? XS_WAIT : XS_REPLY);
+        play(&e, &(struct step){PASS, 0, wait_ms, XS_WAIT, 0});
+    }
+    play(&e, &(struct step){GONE, 0, 1, XS_DEAD, 0});
+    proxy_settle(e.px);
+    proxy_recycle(e.px);
+    engine_stop(&e);
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("xfer");
     TCase *t = tcase_create("scenarios");
     tcase_add_loop_test(t, scenario, 0, (int)ARRAY_LEN(scenarios));
     tcase_add_test(t, a_reload_on_its_way_changes_nobodys_keys);
+    tcase_add_test(t, clocks);
+    tcase_add_test(t, the_extra_try_is_outside_of_the_count);
     suite_add_tcase(s, t);
     return fixture_main(s);
 }
