@@ -23,8 +23,10 @@ void reply_dry_run(struct buf *out, const struct route *r, struct str method,
  * would be worth nothing without. */
 void reply_presign(struct buf *out, const struct route *r, struct str query);
 
+enum { REPLY_CODE_MAX = 128 };
+
 /* ResponseMetadata.Error.Code of an upstream's JSON body, copied into scratch; empty when there is
  * none or it does not fit. */
-struct str reply_error_code(struct str json, char scratch[128]);
+struct str reply_error_code(struct str json, char scratch[REPLY_CODE_MAX]);
 
 #endif

@@ -4,16 +4,14 @@
 #include "proxy/reply.h"
 #include <jansson.h>
 
-enum { CODE_MAX = 128 };
-
-struct str reply_error_code(struct str json, char scratch[128])
+struct str reply_error_code(struct str json, char scratch[REPLY_CODE_MAX])
 {
     struct str code = {scratch, 0};
     json_t *root = json.n ? json_loadb(json.p, json.n, 0, NULL) : NULL;
     const json_t *metadata = json_object_get(root, "ResponseMetadata");
     const json_t *value = json_object_get(json_object_get(metadata, "Error"), "Code");
     size_t n = value ? json_string_length(value) : 0;
-    if (n > 0 && n <= CODE_MAX) {
+    if (n > 0 && n <= REPLY_CODE_MAX) {
         memcpy(scratch, json_string_value(value), n);
         code.n = n;
     }

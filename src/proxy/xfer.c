@@ -243,9 +243,11 @@ void xfer_give_up(struct xfer *x)
 
 bool xfer_again(struct xfer *x, uint64_t delay_ns)
 {
+    if (!timer_set(&x->px->o.loop->timers, &x->timer, clock_ns() + delay_ns))
+        return false;
     /* An answer whose end is here already keeps its connection: the cancel finds nothing to do. */
     xfer_give_up(x);
     if (x->state != XS_WAIT)
         xfer_go(x, XS_WAIT);
-    return timer_set(&x->px->o.loop->timers, &x->timer, clock_ns() + delay_ns);
+    return true;
 }

@@ -147,7 +147,7 @@ void xfer_sane(const struct xfer *x);
 void xfer_start(struct xfer *x);
 /* The attempt failed or its answer may be tried again: true when a retry was arranged. */
 bool xfer_retry(struct xfer *x, const struct retry_outcome *o);
-/* Another attempt after delay_ns; false when memory is short. */
+/* Another attempt after delay_ns; false, and nothing has changed, when memory is short. */
 NODISCARD bool xfer_again(struct xfer *x, uint64_t delay_ns);
 /* The attempt under way, if any, is given up: settle ends it, what it still reports is not heard.
  */

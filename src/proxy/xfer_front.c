@@ -231,7 +231,9 @@ static size_t on_body(void *user, const char *p, size_t n)
         return n; /* answered already: what still comes is dropped */
     size_t took = n;
     enum err e = ERR_OK;
-    if (x->streaming) {
+    if (x->stream_chunked && n > x->gen->conf->limits.max_body - x->bytes_in) {
+        e = ERR_BODY_TOO_LARGE; /* the gate judged announced lengths, the spool keeps to its own */
+    } else if (x->streaming) {
         took = stream_body(x, p, n);
         e = x->window.failed ? ERR_OVERLOADED : ERR_OK;
     } else {
@@ -267,7 +269,10 @@ static void on_body_end(void *user)
             buf_putz(&x->window, "0\r\n\r\n");
             x->up.body_size = x->window_base + x->window.n;
         }
-        xfer_mark(x, WANT_BODY);
+        if (x->window.failed)
+            xfer_fail(x, ERR_OVERLOADED, NULL);
+        else
+            xfer_mark(x, WANT_BODY);
         return;
     }
     if (x->route.client_sha256.n) {

@@ -52,9 +52,14 @@ static void on_head(struct up_req *q, const struct resp *r)
     xfer_commit(x);
 }
 
-/* The held answer is passed on after all. */
-static void release_held(struct xfer *x)
+/* A held answer is complete, or too large to be looked into, which an empty code says: retry it,
+ * refresh for it, or pass it on. */
+static void judge_held(struct xfer *x, struct str code)
 {
+    struct retry_outcome o = {
+        .status = x->status, .error_code = code, .retry_after = x->retry_after, .sent = true};
+    if (xfer_second_chance(x, code) || xfer_retry(x, &o))
+        return;
     x->held = false;
     xfer_commit(x);
 }
@@ -102,7 +107,7 @@ static bool on_data(struct up_req *q, struct str bytes)
     xfer_count(x);
     if (x->held) {
         if (x->queue.n > XFER_HOLD_MAX)
-            release_held(x);
+            judge_held(x, STR(""));
         return true;
     }
     xfer_mark(x, WANT_WAKE);
@@ -110,18 +115,6 @@ static bool on_data(struct up_req *q, struct str bytes)
         return true;
     x->paused = true;
     return false;
-}
-
-/* A held answer is complete: retry it, refresh for it, or pass it on. */
-static void judge_held(struct xfer *x)
-{
-    char scratch[128];
-    struct str code = reply_error_code(str_n(x->queue.p, x->queue.n), scratch);
-    struct retry_outcome o = {
-        .status = x->status, .error_code = code, .retry_after = x->retry_after, .sent = true};
-    if (xfer_second_chance(x, code) || xfer_retry(x, &o))
-        return;
-    release_held(x);
 }
 
 static void on_done(struct up_req *q, enum err e, const char *why)
@@ -146,8 +139,9 @@ static void on_done(struct up_req *q, enum err e, const char *why)
     if (x->state != XS_TRY)
         return; /* the client left, or a retry was arranged already */
     if (e == ERR_OK) {
+        char scratch[REPLY_CODE_MAX];
         x->eof = true;
-        judge_held(x);
+        judge_held(x, reply_error_code(buf_str(&x->queue), scratch));
         return;
     }
     struct retry_outcome o = {.err = e, .sent = q->sent};

@@ -39,18 +39,21 @@ struct step {
     "limits = { max_body = 1000; };\n"                                                             \
     "timeouts = { client_body_timeout = 5.0; };\n"                                                 \
     "log = { access = false; };\n"
-#define TARGET "/?Action=Do&Version=2020-01-01 HTTP/1.1\nHost: 127.0.0.1:8750\n"
-#define GET    "GET " TARGET
-#define POST   "POST " TARGET "Content-Length: 4\n"
-#define STREAM                                                                                     \
-    "POST " TARGET "Content-Length: 400000\nX-Content-Sha256: "                                    \
-    "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef\n"
-#define OK_2 "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n"
-#define BUSY "HTTP/1.1 503 Busy\r\nContent-Length: 0\r\n\r\n"
-#define SLOW "HTTP/1.1 503 Busy\r\nContent-Length: 5\r\n\r\n"
-#define BIG  "HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n"
+#define TARGET        "/?Action=Do&Version=2020-01-01 HTTP/1.1\nHost: 127.0.0.1:8750\n"
+#define GET           "GET " TARGET
+#define POST          "POST " TARGET "Content-Length: 4\n"
+#define HASH          "X-Content-Sha256: 0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef\n"
+#define STREAM        "POST " TARGET "Content-Length: 400000\n" HASH
+#define STREAM_CHUNKS "POST " TARGET "Transfer-Encoding: chunked\n" HASH
+#define OK_2          "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n"
+#define BUSY          "HTTP/1.1 503 Busy\r\nContent-Length: 0\r\n\r\n"
+#define SLOW          "HTTP/1.1 503 Busy\r\nContent-Length: 5\r\n\r\n"
+#define BIG           "HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n"
 #define JSON(status, n)                                                                            \
     "HTTP/1.1 " status " X\r\nContent-Type: application/json\r\nContent-Length: " n "\r\n\r\n"
+#define JSON_CHUNKS(status)                                                                        \
+    "HTTP/1.1 " status " X\r\nContent-Type: application/json\r\nTransfer-Encoding: "               \
+                       "chunked\r\n\r\n"
 #define ERROR_CODE(code) "{\"ResponseMetadata\":{\"Error\":{\"Code\":\"" code "\"}}}"
 
 #define BEGIN(head) {OPEN, head, 0, XS_RECV, 0}, {END, 0, 0, XS_RECV, WANT_START}, SETTLED(XS_TRY)
@@ -284,6 +287,26 @@ static const struct scenario scenarios[] = {
       OVER()},
      2,
      0},
+    {"a status is retried even when the answer is too large to be held",
+     {{OPEN, GET "X-Sigferry-Retry-Error-Codes: Slow\n", 0, XS_RECV, 0},
+      {END, 0, 0, XS_RECV, WANT_START},
+      SETTLED(XS_TRY),
+      {UP, JSON_CHUNKS("503") "11170\r\n", 0, XS_TRY, 0},
+      {UP_DATA, 0, 64 * 1024, XS_TRY, 0},
+      {UP_DATA, 0, 1, XS_WAIT, WANT_CANCEL},
+      SETTLED(XS_WAIT),
+      {PASS, 0, 101, XS_WAIT, WANT_START},
+      SETTLED(XS_TRY),
+      {UP, JSON_CHUNKS("200") "11170\r\n", 0, XS_TRY, 0},
+      {UP_DATA, 0, 64 * 1024, XS_TRY, 0},
+      {UP_DATA, 0, 1, XS_REPLY, WANT_WAKE},
+      SETTLED(XS_REPLY),
+      {REPLY, 0, 200, XS_REPLY, 0},
+      {GONE, 0, 0, XS_DEAD, WANT_CANCEL},
+      SETTLED(XS_DEAD),
+      {RECYCLE, 0, 0, XS_FREE, 0}},
+     2,
+     2},
     {"a held answer that is cut short is a network error",
      {{OPEN, GET "X-Sigferry-Auto-Retry: false\n", 0, XS_RECV, 0},
       {END, 0, 0, XS_RECV, WANT_START},
@@ -383,6 +406,18 @@ static const struct scenario scenarios[] = {
       {UP, OK_2, 0, XS_REPLY, WANT_WAKE}, /* an answer before the body's end */
       SETTLED(XS_REPLY),
       {BODY, 0, 1000, XS_REPLY, 0},
+      OVER()},
+     1,
+     1},
+    {"a streamed body without an announced length has the limit, too",
+     {{OPEN, STREAM_CHUNKS, 0, XS_RECV, WANT_START},
+      SETTLED(XS_TRY),
+      {BODY, 0, 900, XS_TRY, WANT_BODY},
+      SETTLED(XS_TRY),
+      {BODY, 0, 100, XS_TRY, WANT_BODY},
+      {BODY, 0, 1, XS_REPLY, WANT_BODY | WANT_CANCEL | WANT_WAKE},
+      SETTLED(XS_REPLY),
+      {REPLY, 0, 413, XS_REPLY, 0},
       OVER()},
      1,
      1},
@@ -688,6 +723,31 @@ START_TEST(the_extra_try_is_outside_of_the_count)
 }
 END_TEST
 
+/* The answer passes when there is no memory for the delay before another try. */
+START_TEST(no_memory_for_the_delay)
+{
+    struct engine e;
+    engine_start(&e, CONF);
+    play(&e, &(struct step){OPEN, GET, 0, XS_RECV, 0});
+    play(&e, &(struct step){END, 0, 0, XS_RECV, 0});
+    play(&e, &(struct step){SETTLE, 0, 0, XS_TRY, 0});
+    struct timers full = e.loop.timers;
+    e.loop.timers.n = e.loop.timers.size = SIZE_MAX / 4; /* full, and beyond growing */
+    play(&e, &(struct step){UP, SLOW, 0, XS_REPLY, 0});
+    e.loop.timers = full;
+    play(&e, &(struct step){SETTLE, 0, 0, XS_REPLY, 0});
+    ck_assert_int_eq(e.x->state, XS_REPLY);
+    play(&e, &(struct step){REPLY, 0, 503, XS_REPLY, 0});
+    play(&e, &(struct step){UP, "sorry", 0, XS_REPLY, 0});
+    play(&e, &(struct step){PULL, "all", 5, XS_REPLY, 0});
+    play(&e, &(struct step){PULL, "end", 1, XS_REPLY, 0});
+    play(&e, &(struct step){GONE, 0, 1, XS_DEAD, 0});
+    proxy_settle(e.px);
+    proxy_recycle(e.px);
+    engine_stop(&e);
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("xfer");
@@ -696,6 +756,7 @@ int main(void)
     tcase_add_test(t, a_reload_on_its_way_changes_nobodys_keys);
     tcase_add_test(t, clocks);
     tcase_add_test(t, the_extra_try_is_outside_of_the_count);
+    tcase_add_test(t, no_memory_for_the_delay);
     suite_add_tcase(s, t);
     return fixture_main(s);
 }
