@@ -52,7 +52,7 @@ void up_exchange_timer(struct up_conn *uc)
 {
     struct up_req *q = uc->req;
     uint64_t now = clock_ns(), due = q->last_ns + q->read_ns;
-    if (q->paused || q->starved)
+    if (q->paused || (q->starved && !q->head_seen))
         due = now + q->read_ns; /* it is the client that is waited for */
     else if (q->first_byte_ns && !q->head_seen && q->first_byte_ns + q->read_ns < due)
         due = q->first_byte_ns + q->read_ns; /* a head that drips */

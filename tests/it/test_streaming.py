@@ -224,6 +224,25 @@ def test_read_timeout_within_the_body(shared, upstream):
     assert 0.25 < took < seconds(3)
 
 
+def test_read_timeout_after_a_head_that_came_before_the_body_was_sent(daemon, upstream):
+    """What comes of a streamed body after the answer has begun is not sent: nobody is waited for but
+    the upstream."""
+    d = daemon(log={"level": "debug", "debug": ["response"]})
+    gone = upstream.event()
+    upstream.on("hold", lambda ex: (ex.read(6), ex.send("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\npart"),
+                                    gone.set() if ex.wait_gone(60) else None), early=True)
+    upstream.allow_bad_signature = True  # the body is never whole
+    with d.client(timeout=30) as c:
+        c.send(c.head("POST", target("hold"), [
+            SERVICE, SHORT, ("Content-Length", "12"),
+            ("X-Content-Sha256", hashlib.sha256(b"first|second").hexdigest())]) + b"first|")
+        d.wait_log("status 200")
+        c.send(b"second")
+        r, took = timed(c.response)
+    assert r.status == 200 and not r.whole and r.body == b"part"
+    assert took < seconds(3) and gone.wait(seconds(5))
+
+
 def test_a_head_that_drips_is_not_waited_for(shared, upstream):
     stop = upstream.event()
 
