@@ -52,11 +52,19 @@ static void take_field(struct xfer *x, struct hdr *h, char **at)
         x->upstream_id = h->value;
 }
 
+/* May a Connection field name others? Nearly all say "keep-alive" or "close" and no more. */
+static bool may_nominate(const struct hdrs *h)
+{
+    for (size_t i = 0; i < h->n; i++)
+        if (str_ieq(h->v[i].name, STR("Connection")) &&
+            !str_ieq(h->v[i].value, STR("keep-alive")) && !str_ieq(h->v[i].value, STR("close")))
+            return true;
+    return false;
+}
+
 bool xfer_take_head(struct xfer *x, const struct resp *r)
 {
-    const struct hdr *conn = hdrs_find(&r->hdrs, STR("Connection"));
-    bool nominates =
-        conn && !str_ieq(conn->value, STR("keep-alive")) && !str_ieq(conn->value, STR("close"));
+    bool nominates = may_nominate(&r->hdrs);
     x->status = r->status;
     x->nhdrs = 0;
     x->no_body = r->framing == RESP_NO_BODY;

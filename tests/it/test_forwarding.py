@@ -203,9 +203,10 @@ def test_traces_of_other_proxies_are_dropped(shared, upstream, name):
     assert upstream.one().get(name) is None
 
 
-def test_hop_by_hop_response_headers_are_dropped(shared, upstream):
-    upstream.on("h", lambda ex: ex.reply(200, b"{}", [
-        ("Connection", "X-Hop"), ("X-Hop", "1"), ("Keep-Alive", "timeout=5"), ("X-End", "kept"),
+@pytest.mark.parametrize("connection", [["X-Hop"], ["keep-alive, X-Hop"], ["keep-alive", "X-Hop"]])
+def test_hop_by_hop_response_headers_are_dropped(shared, upstream, connection):
+    upstream.on("h", lambda ex: ex.reply(200, b"{}", [("Connection", c) for c in connection] + [
+        ("X-Hop", "1"), ("Keep-Alive", "timeout=5"), ("X-End", "kept"),
         ("Proxy-Authenticate", "Basic"), ("Upgrade", "h2c"), ("Trailer", "X-T"),
         ("X-Sigferry-Error", "fake"), ("X-Sigferry-Attempts", "77")]))
     r = assert_ok(shared.request("GET", target("h")))
