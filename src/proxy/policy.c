@@ -52,28 +52,30 @@ enum policy_verdict policy_check(const struct conf_policy *p, struct str service
     return p->mode == POLICY_ENFORCE ? POLICY_REFUSE : POLICY_WOULD;
 }
 
-enum body_type { BODY_OTHER, BODY_FORM, BODY_MULTIPART };
+/* What a server may take a body for. */
+enum { BODY_FORM = 1, BODY_MULTIPART = 2 };
 
-static enum body_type body_type(const struct route *r)
+static unsigned body_types(const struct route *r)
 {
     const struct hdr *h = hdrs_find(&r->forward, STR("Content-Type"));
     struct str rest = h ? h->value : (struct str){NULL, 0};
     if (!rest.n)
         return BODY_FORM;
-    /* Two joined values: which one the upstream takes isn't known, so look for both. */
-    bool form = false;
+    unsigned types = 0;
+    /* Several joined values: which one the upstream takes isn't known. */
     while (rest.p) {
         struct str one = str_cut(&rest, ','), type = str_trim(str_cut(&one, ';'));
         if (str_istarts(type, STR("multipart/")))
-            return BODY_MULTIPART;
-        form = form || str_ieq(type, STR("application/x-www-form-urlencoded"));
+            types |= BODY_MULTIPART;
+        else if (!type.n || str_istarts(type, STR("application/x-www-form-urlencoded")))
+            types |= BODY_FORM;
     }
-    return form ? BODY_FORM : BODY_OTHER;
+    return types;
 }
 
 bool policy_wants_body(const struct route *r)
 {
-    return r->policy && r->policy->mode == POLICY_ENFORCE && body_type(r) != BODY_OTHER;
+    return r->policy && r->policy->mode == POLICY_ENFORCE && body_types(r);
 }
 
 /* A character set in which "Action" is written as in ASCII. */
@@ -114,7 +116,11 @@ static bool is_opaque(const struct route *r)
 
 void policy_form_begin(struct policy_form *f, const struct route *r)
 {
-    *f = (struct policy_form){.multipart = body_type(r) == BODY_MULTIPART, .opaque = is_opaque(r)};
+    unsigned types = body_types(r);
+    *f = (struct policy_form){
+        .multipart = (types & BODY_MULTIPART) != 0,
+        .opaque = types == (BODY_FORM | BODY_MULTIPART) || is_opaque(r),
+    };
 }
 
 /* urlencoded: the decoded name so far is in name[0..at), longer ones are cut. */
@@ -131,10 +137,16 @@ static int hex_digit(char c)
     return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
 }
 
+/* Servers differ about white space, controls and byte order marks around a name: nothing that does
+ * not show may hide one. */
+static bool is_visible(char c)
+{
+    return c > ' ' && c <= '~';
+}
+
 static void name_add(struct policy_form *f, char c)
 {
-    /* Servers differ about white space and NUL around a name: it must not hide one. */
-    if (c == '\0' || c == ' ' || c == '\t' || c == '\r' || c == '\n')
+    if (!is_visible(c))
         return;
     if (f->at < sizeof(f->name))
         f->name[f->at++] = ascii_lower(c);
@@ -174,29 +186,48 @@ static void form_byte(struct policy_form *f, char c)
     }
 }
 
+/* name*=…, name*0=…: coded or in pieces (RFC 2231), so that the name itself does not show. True
+ * while c belongs to that. */
+static bool multipart_star(struct policy_form *f, char c)
+{
+    if (c == '*')
+        f->star = true;
+    else if (!f->star)
+        return false;
+    else if (c == '=')
+        f->found = true;
+    return c == '*' || c == '=' || (c >= '0' && c <= '9') || !is_visible(c);
+}
+
+static const char multipart_name[] = "name=action";
+enum { MULTIPART_LEN = sizeof(multipart_name) - 1, EQUALS = 4 };
+
 /* multipart: looks for name= (of Content-Disposition), an optional quote, Action, and an end of the
  * word. It may also hit inside a file's content; such a body is refused rather than guessed about.
  */
 static void multipart_byte(struct policy_form *f, char c)
 {
-    static const char want[] = "name=action";
-    enum { WANT_LEN = sizeof(want) - 1, EQUALS = 4 };
     c = ascii_lower(c);
-    if (f->at == WANT_LEN) {
-        bool word =
-            (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '_' || c == '-' || c == '.';
-        f->found = f->found || !word;
-        f->at = 0;
+    bool within_word = f->word;
+    f->word = (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '_' || c == '-' || c == '.';
+    if (f->at == MULTIPART_LEN) {
+        f->found = f->found || !f->word;
+        f->at = 1; /* "actionname=": its end begins the next */
+        f->whole = f->star = false;
     }
-    if (c == want[f->at]) {
+    if (f->at == EQUALS && f->whole && multipart_star(f, c))
+        return;
+    if (f->at && c == multipart_name[f->at]) {
         f->at++;
         return;
     }
-    /* White space and quotes may stand around the '=', and the "*" with its character set. */
-    bool between = f->at == EQUALS || f->at == EQUALS + 1;
-    if (between && (c == ' ' || c == '\t' || c == '"' || c == '\'' || c == '*'))
+    /* White space and quotes may stand around the '=', and a quoted string may escape any byte. */
+    bool quote = c == '"' || c == '\'';
+    if (f->at >= EQUALS && (!is_visible(c) || c == '\\' || (quote && f->at <= EQUALS + 1)))
         return;
     f->at = c == 'n' ? 1 : 0;
+    f->whole = !within_word; /* not the end of "filename" */
+    f->star = false;
 }
 
 bool policy_form_feed(struct policy_form *f, const char *p, size_t n)
@@ -221,7 +252,9 @@ bool policy_form_feed(struct policy_form *f, const char *p, size_t n)
 
 bool policy_form_end(struct policy_form *f)
 {
-    if (!f->multipart && f->state != IN_VALUE)
+    if (f->multipart)
+        f->found = f->found || f->at == MULTIPART_LEN;
+    else if (f->state != IN_VALUE)
         name_ends(f);
     return f->found;
 }

@@ -28,12 +28,15 @@ bool policy_wants_body(const struct route *r);
 /* Looks for a parameter named Action in a form body that comes in pieces. */
 struct policy_form {
     bool multipart;
-    bool opaque; /* compressed, or in a character set that hides names: can't be looked through */
+    bool opaque; /* compressed, of two types, or in a character set that hides names: can't be
+                    looked through */
     bool found;
     /* private */
     unsigned at, state;
     char name[8];
     unsigned char escape;
+    bool word, whole,
+        star; /* multipart: the last byte is of a word; "name" is all of one; "name*" */
 };
 
 /* For the Content-Type of r->forward. */

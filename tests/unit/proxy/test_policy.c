@@ -135,7 +135,10 @@ START_TEST(which_bodies)
         {"Application/X-WWW-Form-URLEncoded ; charset=utf-8", true},
         {"multipart/form-data; boundary=x", true},
         {"application/json,application/x-www-form-urlencoded", true},
+        {"application/x-www-form-urlencoded charset=utf-8", true}, /* some cut at a blank, too */
+        {",", true},                                               /* two empty values, joined */
         {"application/json", false},
+        {"application/json; x=\"a,b\"", false},
         {"application/octet-stream", false},
         {"text/plain", false},
     };
@@ -180,10 +183,29 @@ START_TEST(hidden_actions)
         {NULL, "a=%26Action=X", false},
         {NULL, "Act%ion=X", true}, /* broken: refused rather than guessed about */
         {NULL, "aaaaaaaaaaaaaaaaaaaaaaaaaAction=X", false},
+        {NULL, "\x01%0bAction%1F=X", true},
+        {NULL,
+         "\xEF\xBB\xBF"
+         "Action=X",
+         true},                             /* a byte order mark */
+        {NULL, "a=b&%C2%A0Action=X", true}, /* a blank that does not break */
         {"multipart/form-data; boundary=x", PART "name=\"Action\"\r\n\r\nX\r\n--x--", true},
         {"multipart/form-data; boundary=x", PART "NAME = 'action'; y\r\n\r\nX", true},
         {"multipart/form-data; boundary=x", PART "name=Action\r\n\r\nX", true},
         {"multipart/form-data; boundary=x", PART "name=nname=Action\r\n\r\nX", true},
+        {"multipart/form-data; boundary=x", PART "name=actioname=Action\r\n\r\nX", true},
+        {"multipart/form-data; boundary=x", PART "name=\r\n \"Action\"\r\n\r\nX", true},
+        {"multipart/form-data; boundary=x", PART "name=\"\\A\\ction\"\r\n\r\nX", true},
+        {"multipart/form-data; boundary=x",
+         PART "name=\"\xEF\xBB\xBF"
+              "Action\"\r\n\r\nX",
+         true},
+        {"multipart/form-data; boundary=x", PART "name*=utf-8''Ac%74ion\r\n\r\nX", true},
+        {"multipart/form-data; boundary=x", PART "name*0=Ac; name*1=tion\r\n\r\nX", true},
+        {"multipart/form-data; boundary=x", PART "Name *0* =utf-8''Ac\r\n\r\nX", true},
+        {"multipart/form-data; boundary=x", PART "name=Action", true},
+        {"multipart/form-data; boundary=x",
+         PART "name=\"a\"; filename*=utf-8''x.txt\r\n\r\nchar *name* p, *name **q; name", false},
         {"multipart/form-data; boundary=x", PART "name=\"Actions\"\r\n\r\nX", false},
         {"multipart/form-data; boundary=x", PART "name=\"a\"\r\n\r\nAction=X", false},
         {"multipart/form-data; boundary=x", PART "name=\"a\"; filename=\"action.txt\"\r\n\r\nX",
@@ -226,6 +248,10 @@ START_TEST(unreadable_bodies)
         {"application/x-www-form-urlencoded; charset=\"utf-8\"; x=y", NULL, false},
         {"application/x-www-form-urlencoded; charset=utf-8, a/b; charset=utf-7", NULL, true},
         {"multipart/form-data; boundary=x; charset=utf-7", NULL, true},
+        /* which of two readings the upstream chooses isn't known */
+        {"multipart/x, application/x-www-form-urlencoded", NULL, true},
+        {"application/x-www-form-urlencoded,multipart/x; boundary=x", NULL, true},
+        {"multipart/a,multipart/b", NULL, false},
     };
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
         struct hdr v[2] = {{STR("Content-Type"), str_of(rows[i].type)},

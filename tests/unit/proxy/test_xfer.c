@@ -53,7 +53,7 @@ struct step {
     "HTTP/1.1 " status " X\r\nContent-Type: application/json\r\nContent-Length: " n "\r\n\r\n"
 #define JSON_CHUNKS(status)                                                                        \
     "HTTP/1.1 " status " X\r\nContent-Type: application/json\r\nTransfer-Encoding: "               \
-                       "chunked\r\n\r\n"
+    "chunked\r\n\r\n"
 #define ERROR_CODE(code) "{\"ResponseMetadata\":{\"Error\":{\"Code\":\"" code "\"}}}"
 
 #define BEGIN(head) {OPEN, head, 0, XS_RECV, 0}, {END, 0, 0, XS_RECV, WANT_START}, SETTLED(XS_TRY)
