@@ -281,7 +281,10 @@ static enum err choose_upstream(struct route_work *w)
     r->scheme = w->ask_scheme.n ? w->ask_scheme : str_of(w->c->endpoint.scheme);
     unsigned usual = str_eq(r->scheme, STR("http")) ? 80 : 443;
     r->port = h.port ? h.port : usual;
-    r->host = arena_dup(w->a, h.host.p == w->asked_host.p ? h.host : route_lower(w->a, h.host));
+    struct str lower = h.host.p == w->asked_host.p ? h.host : route_lower(w->a, h.host);
+    if (!lower.p)
+        return route_full(w->why);
+    r->host = arena_dup(w->a, lower);
     r->host_header = r->host;
     if (r->host.p && (r->port != usual || h.ipv6)) {
         const char *open = h.ipv6 ? "[" : "", *close = h.ipv6 ? "]" : "";
