@@ -14,6 +14,8 @@
 #include "proxy/budget.h"
 #include <assert.h>
 
+#define BACKSTOP_NS (120 * NS_PER_SEC)
+
 static const char *state_name(enum xfer_state s)
 {
     static const char *const names[] = {
@@ -138,8 +140,8 @@ void xfer_wait_credential(struct xfer *x)
         xfer_go(x, XS_WAIT);
     list_unlink(&x->waiter);
     list_push(&x->px->cred_waiters, &x->waiter);
-    /* The provider's own limits end the wait; this is the backstop. */
-    if (!timer_set(&x->px->o.loop->timers, &x->timer, clock_ns() + 120 * NS_PER_SEC))
+    /* The provider's own limits end the wait; this is the backstop, from the first time on. */
+    if (!x->timer.pos && !timer_set(&x->px->o.loop->timers, &x->timer, clock_ns() + BACKSTOP_NS))
         xfer_fail(x, ERR_OVERLOADED, NULL);
 }
 

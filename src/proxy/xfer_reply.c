@@ -130,6 +130,8 @@ void xfer_fail(struct xfer *x, enum err e, const struct err_detail *why)
     buf_reset(&x->queue);
     x->queue_off = 0;
     reply_error(&x->queue, e, &x->why, x->routed ? &x->route : NULL, str_of(x->request_id));
+    if (x->queue.failed)
+        buf_reset(&x->queue); /* the head says what it is; half a body would only mislead */
     xfer_count(x);
     xfer_answer(x, (unsigned)err_status(e), "application/json");
     bool ok = add(x, STR("X-Sigferry-Error"), str_of(err_code(e)));

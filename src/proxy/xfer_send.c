@@ -4,6 +4,7 @@
 
 #include "base/fmt.h"
 #include "base/log.h"
+#include "base/secret.h"
 #include <assert.h>
 
 static bool has_body(const struct xfer *x)
@@ -64,6 +65,9 @@ enum err xfer_sign(struct xfer *x)
     struct sign_input in;
     struct sign_output so;
     struct buf *b = &x->out;
+    /* A session token of the attempt before must not stay behind a shorter head. */
+    if (b->n)
+        secret_wipe(b->p, b->n);
     if (!route_default_content_type(&x->route, x->head->method, has_body(x)))
         return ERR_HEADERS_TOO_LARGE;
     sign_input(x, &sc, &in);

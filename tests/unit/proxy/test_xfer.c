@@ -639,6 +639,14 @@ START_TEST(a_reload_on_its_way_changes_nobodys_keys)
 }
 END_TEST
 
+static void over(struct engine *e)
+{
+    play(e, &(struct step){GONE, 0, 1, XS_DEAD, 0});
+    proxy_settle(e->px);
+    proxy_recycle(e->px);
+    engine_stop(e);
+}
+
 /* The answer of an upstream whose clock is that much ahead, which refused the time that was signed.
  */
 static const char *expired(int ahead_s)
@@ -693,10 +701,7 @@ START_TEST(clocks)
             play(&e, &(struct step){UP, expired(rows[i].ahead + 900), 0, XS_REPLY, 0});
             ck_assert_int_eq(e.x->state, XS_REPLY);
         }
-        play(&e, &(struct step){GONE, 0, 1, XS_DEAD, 0});
-        proxy_settle(e.px);
-        proxy_recycle(e.px);
-        engine_stop(&e);
+        over(&e);
     }
 }
 END_TEST
@@ -716,10 +721,7 @@ START_TEST(the_extra_try_is_outside_of_the_count)
         ck_assert_int_eq(e.x->state, attempt < 4 ? XS_WAIT : XS_REPLY);
         play(&e, &(struct step){PASS, 0, wait_ms, XS_WAIT, 0});
     }
-    play(&e, &(struct step){GONE, 0, 1, XS_DEAD, 0});
-    proxy_settle(e.px);
-    proxy_recycle(e.px);
-    engine_stop(&e);
+    over(&e);
 }
 END_TEST
 
@@ -741,10 +743,57 @@ START_TEST(no_memory_for_the_delay)
     play(&e, &(struct step){UP, "sorry", 0, XS_REPLY, 0});
     play(&e, &(struct step){PULL, "all", 5, XS_REPLY, 0});
     play(&e, &(struct step){PULL, "end", 1, XS_REPLY, 0});
-    play(&e, &(struct step){GONE, 0, 1, XS_DEAD, 0});
-    proxy_settle(e.px);
-    proxy_recycle(e.px);
-    engine_stop(&e);
+    over(&e);
+}
+END_TEST
+
+START_TEST(no_memory_for_an_error_body)
+{
+    struct engine e;
+    engine_start(&e, CONF);
+    play(&e, &(struct step){OPEN, GET, 0, XS_RECV, 0});
+    size_t max = e.x->queue.max;
+    e.x->queue.max = 32;
+    xfer_fail(e.x, ERR_INTERNAL, NULL);
+    e.x->queue.max = max;
+    play(&e, &(struct step){REPLY, 0, 500, XS_REPLY, 0});
+    ck_assert_uint_eq(e.fr.reply.body.n, 0); /* none is better than half of one */
+    over(&e);
+}
+END_TEST
+
+/* Each change of any credential wakes who waits; that puts the end of the waiting off for nobody.
+ */
+START_TEST(the_wait_for_a_credential_ends)
+{
+    struct engine e;
+    engine_start(&e, CONF);
+    play(&e, &(struct step){OPEN, GET, 0, XS_RECV, 0});
+    xfer_wait_credential(e.x);
+    play(&e, &(struct step){PASS, 0, 100 * 1000, XS_WAIT, 0});
+    ck_assert_int_eq(e.x->state, XS_WAIT);
+    xfer_wait_credential(e.x);
+    play(&e, &(struct step){PASS, 0, 20 * 1000 + 1, XS_REPLY, 0});
+    play(&e, &(struct step){REPLY, 0, 503, XS_REPLY, 0});
+    over(&e);
+}
+END_TEST
+
+/* An attempt's head is overwritten before a shorter one takes its place. */
+START_TEST(nothing_stays_behind_a_shorter_head)
+{
+    struct engine e;
+    engine_start(&e, CONF);
+    play(&e, &(struct step){OPEN, GET, 0, XS_RECV, 0});
+    play(&e, &(struct step){END, 0, 0, XS_RECV, 0});
+    play(&e, &(struct step){SETTLE, 0, 0, XS_TRY, 0});
+    buf_putz(&e.x->out, "X-Security-Token: of-the-first-attempt\r\n");
+    play(&e, &(struct step){UP, BUSY, 0, XS_WAIT, 0});
+    play(&e, &(struct step){PASS, 0, 101, XS_WAIT, 0});
+    play(&e, &(struct step){SETTLE, 0, 0, XS_TRY, 0});
+    ck_assert_uint_eq(fake_up.starts, 2);
+    ck_assert_ptr_null(memmem(e.x->out.p, e.x->out.size, "of-the-first-attempt", 20));
+    over(&e);
 }
 END_TEST
 
@@ -757,6 +806,9 @@ int main(void)
     tcase_add_test(t, clocks);
     tcase_add_test(t, the_extra_try_is_outside_of_the_count);
     tcase_add_test(t, no_memory_for_the_delay);
+    tcase_add_test(t, no_memory_for_an_error_body);
+    tcase_add_test(t, the_wait_for_a_credential_ends);
+    tcase_add_test(t, nothing_stays_behind_a_shorter_head);
     suite_add_tcase(s, t);
     return fixture_main(s);
 }
