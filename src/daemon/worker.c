@@ -332,8 +332,7 @@ static bool build(struct worker *w, char *msg, size_t msgsize)
                                .stat = w->stat,
                                .creds = w->o.creds,
                                .shared = w->o.shared,
-                               .nworkers = w->o.nworkers,
-                               .index = w->o.index};
+                               .nworkers = w->o.nworkers};
     if (!(w->proxy = proxy_new(&po, w->o.rules)))
         return false;
     struct front_options fo = front_options_of(w, c);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Patterns with '*' as used by policies, rate limits, origins and endpoint overrides. Pure. */
+/* Patterns with '*' as used by policies, rate limits, allowed hosts and endpoint overrides. Pure.
+ */
 #ifndef SIGFERRY_PROXY_GLOB_H
 #define SIGFERRY_PROXY_GLOB_H
 

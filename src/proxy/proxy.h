@@ -42,7 +42,6 @@ struct proxy_options {
     struct cred_store *creds;
     struct proxy_shared *shared;
     unsigned nworkers;
-    unsigned index;
 };
 
 extern const struct front_ops proxy_front_ops; /* owner: struct proxy * */

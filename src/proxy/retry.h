@@ -20,10 +20,10 @@ struct retry_question {
     const struct conf *conf;
     const struct route *route;
     struct retry_outcome outcome;
-    unsigned attempt;    /* attempts made so far, 1 after the first */
+    unsigned attempt;    /* attempts made so far that count, 1 after the first */
     bool replayable;     /* the body can be sent again */
     uint64_t elapsed_ns; /* since the request began, for request_timeout */
-    int64_t now_s;       /* wall clock, for Retry-After dates */
+    int64_t now_s;       /* wall clock of the upstream, for Retry-After dates */
     double random;       /* uniform in [0, 1) */
 };
 

@@ -52,7 +52,6 @@ struct route {
                                ROUTE_SPARE_HEADERS more fit */
     struct str client_sha256; /* client-supplied body hash, lower-case; empty when none */
     bool sdk_signed;          /* an Authorization: HMAC-SHA256 came with it */
-    bool held_json_encoding;  /* Accept-Encoding was dropped because retry_error_codes is set */
     struct route_options opt;
 };
 

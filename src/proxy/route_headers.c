@@ -239,11 +239,8 @@ enum err route_headers_forward(struct route_work *w)
     for (size_t i = 0; i < h->n; i++) {
         if (w->field[i] == FIELD_DROP || (w->nominates && hdr_is_nominated(h, h->v[i].name)))
             continue;
-        if (w->field[i] == FIELD_ENCODING && w->out->opt.nretry_error_codes) {
-            /* A coded body could not be looked into for its error code. */
-            w->out->held_json_encoding = true;
-            continue;
-        }
+        if (w->field[i] == FIELD_ENCODING && w->out->opt.nretry_error_codes)
+            continue; /* a coded body could not be looked into for its error code */
         struct str value = str_trim(h->v[i].value);
         if (w->field[i] == FIELD_SIGNED && repeats(w, i)) {
             value = join(w, i);

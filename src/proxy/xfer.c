@@ -220,7 +220,7 @@ bool xfer_retry(struct xfer *x, const struct retry_outcome *o)
                                  .attempt = x->attempts - x->extra,
                                  .replayable = replayable(x),
                                  .elapsed_ns = now - x->started_ns,
-                                 .now_s = clock_wall_s(),
+                                 .now_s = clock_wall_s() + x->skew_s, /* the upstream's */
                                  .random = random_unit(p)};
     struct retry_answer a = retry_next(&ask);
     if (!a.again)

@@ -140,8 +140,11 @@ struct proxy {
 };
 
 /* xfer.c */
+/* Enters a state; the move must be one of XFER_STATES. */
 void xfer_go(struct xfer *x, enum xfer_state to);
+/* Asks settle for these WANT_… bits. */
 void xfer_mark(struct xfer *x, unsigned want);
+/* Asserts the invariants. */
 void xfer_sane(const struct xfer *x);
 /* Starts or restarts: the next attempt, or why not. From settle only. */
 void xfer_start(struct xfer *x);
@@ -159,6 +162,7 @@ void xfer_wait_credential(struct xfer *x);
 void xfer_count(struct xfer *x);
 
 /* xfer_front.c */
+/* Wipes, empties and keeps it for another request. */
 void xfer_put(struct xfer *x);
 
 /* xfer_up.c */
@@ -167,7 +171,9 @@ extern const struct up_ops xfer_up_ops;
 /* xfer_permit.c: what must hold before anything is sent or shown */
 /* Who was refused what, or would have been: one line each, for whoever reviews the log. */
 void xfer_audit(const struct xfer *x, const char *verdict, const char *why);
+/* What can be judged by the head: the policy, the rate limit. */
 NODISCARD enum err xfer_permit(struct xfer *x, struct err_detail *why);
+/* … and what needs the whole body: forms, a local key's signature and its rate limit. */
 NODISCARD enum err xfer_permit_body(struct xfer *x, struct err_detail *why);
 /* Takes a retry from the upstream's budget; false when it is used up. */
 NODISCARD bool xfer_budget_take(struct xfer *x);
@@ -181,8 +187,11 @@ NODISCARD enum err xfer_sign(struct xfer *x);
 /* The local answers that need a signature: dry run, presign. */
 void xfer_show(struct xfer *x);
 
-/* xfer_reply.c: answers made here. Ends in REPLY (or DEAD when the client is gone). */
+/* xfer_reply.c */
+/* Answers with an error of our own and ends the attempt; nothing when an answer was begun already.
+ */
 void xfer_fail(struct xfer *x, enum err e, const struct err_detail *why);
+/* Answers with what is in x->queue. */
 void xfer_answer(struct xfer *x, unsigned status, const char *content_type);
 /* The upstream's head becomes the client's. */
 void xfer_commit(struct xfer *x);

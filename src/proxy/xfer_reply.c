@@ -113,7 +113,7 @@ void xfer_answer(struct xfer *x, unsigned status, const char *content_type)
     xfer_mark(x, WANT_WAKE);
 }
 
-static const char *action_list = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
+static const char *const allowed_methods = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
 
 void xfer_fail(struct xfer *x, enum err e, const struct err_detail *why)
 {
@@ -138,7 +138,7 @@ void xfer_fail(struct xfer *x, enum err e, const struct err_detail *why)
     if (err_status(e) == 503 || err_status(e) == 429)
         ok = ok && add(x, STR("Retry-After"), x->retry_wait.p ? x->retry_wait : STR("1"));
     if (err_status(e) == 405)
-        ok = ok && add(x, STR("Allow"), str_of(action_list));
+        ok = ok && add(x, STR("Allow"), str_of(allowed_methods));
     if (!ok)
         log_msg(LOG_WARN, "request %s: no room for response headers", x->request_id);
     if (x->attempts == 0)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Patterns of policies, rate limits and origins: PATTERN LF TEXT LF STOP, matched as a table of
+/* Patterns of policies, rate limits and hosts: PATTERN LF TEXT LF STOP, matched as a table of
  * every part of the one against every part of the other says. */
 #include "proxy/glob.h"
 #include <stdlib.h>
