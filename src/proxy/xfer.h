@@ -191,6 +191,8 @@ void xfer_show(struct xfer *x);
 /* Answers with an error of our own and ends the attempt; nothing when an answer was begun already.
  */
 void xfer_fail(struct xfer *x, enum err e, const struct err_detail *why);
+/* Too late for an answer of our own: the one that has begun ends without its end. */
+void xfer_cut(struct xfer *x, enum err e);
 /* Answers with what is in x->queue. */
 void xfer_answer(struct xfer *x, unsigned status, const char *content_type);
 /* The upstream's head becomes the client's. */

@@ -73,14 +73,10 @@ static void on_deadline(struct timer *t)
 {
     struct xfer *x = CONTAINER_OF(t, struct xfer, deadline);
     xfer_give_up(x);
-    if (x->state != XS_REPLY) {
+    if (x->state != XS_REPLY)
         xfer_fail(x, ERR_REQUEST_TIMEOUT, NULL);
-    } else if (!x->eof) {
-        x->err =
-            ERR_REQUEST_TIMEOUT; /* too late for an answer of ours: the client's is cut short */
-        x->aborted = x->eof = true;
-        xfer_mark(x, WANT_WAKE);
-    }
+    else if (!x->eof)
+        xfer_cut(x, ERR_REQUEST_TIMEOUT);
 }
 
 static void fresh(struct xfer *x, struct front_req *fr)

@@ -97,6 +97,13 @@ void xfer_commit(struct xfer *x)
               STR_ARG(x->upstream_id.p ? x->upstream_id : STR("-")));
 }
 
+void xfer_cut(struct xfer *x, enum err e)
+{
+    x->err = e;
+    x->aborted = x->eof = true;
+    xfer_mark(x, WANT_WAKE);
+}
+
 void xfer_answer(struct xfer *x, unsigned status, const char *content_type)
 {
     x->status = status;

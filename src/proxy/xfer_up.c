@@ -97,11 +97,11 @@ static bool on_data(struct up_req *q, struct str bytes)
     if (x->queue.n == 0)
         make_room(x, bytes.n);
     if (!buf_add(&x->queue, bytes.p, bytes.n)) {
-        x->aborted = true;
         xfer_give_up(x);
-        xfer_mark(x, WANT_WAKE);
         if (x->state == XS_TRY)
             xfer_fail(x, ERR_OVERLOADED, NULL);
+        else
+            xfer_cut(x, ERR_OVERLOADED);
         return false;
     }
     xfer_count(x);
@@ -128,12 +128,11 @@ static void on_done(struct up_req *q, enum err e, const char *why)
     xfer_mark(x, 0);
     if (x->state == XS_REPLY) {
         x->eof = true;
+        xfer_mark(x, WANT_WAKE);
         if (e != ERR_OK) {
-            x->aborted = true;
-            x->err = e;
+            xfer_cut(x, e);
             log_msg(LOG_WARN, "request %s: the answer was cut short: %s", x->request_id, why);
         }
-        xfer_mark(x, WANT_WAKE);
         return;
     }
     if (x->state != XS_TRY)

@@ -747,6 +747,30 @@ START_TEST(no_memory_for_the_delay)
 }
 END_TEST
 
+START_TEST(no_memory_for_an_answer)
+{
+    struct engine e;
+    engine_start(&e, CONF);
+    play(&e, &(struct step){OPEN, GET, 0, XS_RECV, 0});
+    play(&e, &(struct step){END, 0, 0, XS_RECV, 0});
+    play(&e, &(struct step){SETTLE, 0, 0, XS_TRY, 0});
+    play(&e, &(struct step){UP, BIG, 0, XS_REPLY, 0});
+    size_t max = e.x->queue.max;
+    e.x->queue.max = 1;
+    play(&e, &(struct step){UP_DATA, 0, 10, XS_REPLY, 0});
+    e.x->queue.max = max;
+    play(&e, &(struct step){SETTLE, 0, 0, XS_REPLY, 0});
+    ck_assert_uint_eq(fake_up.cancels, 1);
+    play(&e, &(struct step){REPLY, 0, 200, XS_REPLY, 0});
+    play(&e, &(struct step){PULL, "abort", 1, XS_REPLY, 0});
+    play(&e, &(struct step){GONE, 0, 0, XS_DEAD, 0});
+    ck_assert(e.x->err == ERR_OVERLOADED && !e.x->client_gone); /* it was not the client */
+    proxy_settle(e.px);
+    proxy_recycle(e.px);
+    engine_stop(&e);
+}
+END_TEST
+
 START_TEST(no_memory_for_an_error_body)
 {
     struct engine e;
@@ -806,6 +830,7 @@ int main(void)
     tcase_add_test(t, clocks);
     tcase_add_test(t, the_extra_try_is_outside_of_the_count);
     tcase_add_test(t, no_memory_for_the_delay);
+    tcase_add_test(t, no_memory_for_an_answer);
     tcase_add_test(t, no_memory_for_an_error_body);
     tcase_add_test(t, the_wait_for_a_credential_ends);
     tcase_add_test(t, nothing_stays_behind_a_shorter_head);
