@@ -10,6 +10,13 @@
 
 enum { SHOWN = 64, SEEN_KEY_MAX = 192 };
 
+/* Servers differ about white space, controls and byte order marks around a name: nothing that does
+ * not show may hide one. */
+static bool is_visible(char c)
+{
+    return c > ' ' && c <= '~';
+}
+
 static bool any_action(const struct conf_strs *list, struct str service, struct str action)
 {
     for (size_t i = 0; i < list->n; i++)
@@ -26,9 +33,22 @@ static bool any_region(const struct conf_strs *list, struct str region)
     return false;
 }
 
+static bool all_visible(struct str s)
+{
+    for (size_t i = 0; i < s.n; i++)
+        if (!is_visible(s.p[i]))
+            return false;
+    return true;
+}
+
 static int shown(struct str s)
 {
     return (int)(s.n < SHOWN ? s.n : SHOWN);
+}
+
+static enum policy_verdict refused(const struct conf_policy *p)
+{
+    return p->mode == POLICY_ENFORCE ? POLICY_REFUSE : POLICY_WOULD;
 }
 
 enum policy_verdict policy_check(const struct conf_policy *p, struct str service, struct str action,
@@ -37,7 +57,9 @@ enum policy_verdict policy_check(const struct conf_policy *p, struct str service
     if (!p)
         return POLICY_PASS;
     const char *reason;
-    if (any_action(&p->deny, service, action))
+    if (!all_visible(action))
+        reason = "holds bytes that do not show, and can't be judged";
+    else if (any_action(&p->deny, service, action))
         reason = "is denied";
     else if (p->allow.n && !any_action(&p->allow, service, action))
         reason = "is not among what is allowed";
@@ -49,7 +71,7 @@ enum policy_verdict policy_check(const struct conf_policy *p, struct str service
                   shown(service), service.n ? service.p : "", action.n ? shown(action) : 6,
                   action.n ? action.p : "(none)", shown(region), region.n ? region.p : "", reason,
                   p->name);
-    return p->mode == POLICY_ENFORCE ? POLICY_REFUSE : POLICY_WOULD;
+    return refused(p);
 }
 
 /* What a server may take a body for. */
@@ -137,11 +159,37 @@ static int hex_digit(char c)
     return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
 }
 
-/* Servers differ about white space, controls and byte order marks around a name: nothing that does
- * not show may hide one. */
-static bool is_visible(char c)
+/* Is a canonical name of the query "Action" but for bytes that do not show? */
+static bool hides_action(struct str name)
 {
-    return c > ' ' && c <= '~';
+    size_t k = 0;
+    bool hidden = false;
+    for (size_t i = 0; i < name.n; i++) {
+        if (name.p[i] == '%' && name.n - i > 2) {
+            if (is_visible((char)(hex_digit(name.p[i + 1]) << 4 | hex_digit(name.p[i + 2]))))
+                return false;
+            hidden = true;
+            i += 2;
+        } else if (k == ACTION_LEN || ascii_lower(name.p[i]) != action_name[k++]) {
+            return false;
+        }
+    }
+    return hidden && k == ACTION_LEN;
+}
+
+enum policy_verdict policy_check_names(const struct conf_policy *p, const struct uri_query *query,
+                                       struct err_detail *why)
+{
+    for (size_t i = 0; p && i < query->n; i++) {
+        if (!hides_action(query->v[i].name))
+            continue;
+        (void)err_set(why, ERR_ACTION_NOT_ALLOWED,
+                      "the query parameter '%.*s' is no way to write Action, and the policy %s has "
+                      "not judged it",
+                      shown(query->v[i].name), query->v[i].name.p, p->name);
+        return refused(p);
+    }
+    return POLICY_PASS;
 }
 
 static void name_add(struct policy_form *f, char c)

@@ -15,9 +15,15 @@ enum policy_verdict {
 /* Judges by the request's policy (none: POLICY_PASS). Rules: a `deny` pattern that matches refuses;
  * a non-empty `allow` must have a pattern that matches; a non-empty `regions` must have the region.
  * Patterns are "service:Action" with '*', without regard to case; a request without Action matches
- * "service:*" only. why (may be NULL) tells what decided. */
+ * "service:*" only, and an Action with blanks, controls or bytes beyond ASCII is not judged but
+ * refused. why (may be NULL) tells what decided. */
 enum policy_verdict policy_check(const struct conf_policy *p, struct str service, struct str action,
                                  struct str region, struct err_detail *why);
+
+/* Does the query have a parameter that a server might take for Action, though it is none: "Action"
+ * with blanks, controls or bytes beyond ASCII in it? None of them was judged: not POLICY_PASS. */
+enum policy_verdict policy_check_names(const struct conf_policy *p, const struct uri_query *query,
+                                       struct err_detail *why);
 
 /* True when a form body of this request has to be looked through (policy_form_*), because under an
  * enforced policy an Action in it could make the upstream do something else than what was judged.

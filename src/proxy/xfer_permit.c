@@ -40,7 +40,9 @@ static void record(const struct xfer *x)
 static enum err check_policy(struct xfer *x, struct err_detail *why)
 {
     const struct route *r = &x->route;
-    enum policy_verdict v = policy_check(r->policy, r->service, r->action, r->region, why);
+    enum policy_verdict v = policy_check_names(r->policy, &r->pairs, why);
+    if (v == POLICY_PASS)
+        v = policy_check(r->policy, r->service, r->action, r->region, why);
     /* Signed for an allowed region, sent to the host of another: the host has to be allowed too. */
     if (v == POLICY_PASS && r->host_region.n && !str_ieq(r->host_region, r->region))
         v = policy_check(r->policy, r->service, r->action, r->host_region, why);

@@ -70,6 +70,18 @@ def test_two_actions_are_refused_whatever_the_policy_says(readonly, upstream, qu
     assert upstream.requests == []
 
 
+def test_a_deny_is_not_passed_by_what_does_not_show(module_daemon, upstream):
+    """What a server would trim makes no other Action."""
+    d = module_daemon(policy="p", policies=policy(deny=["ecs:DeleteInstance"]))
+    assert_ok(d.request("GET", READ))
+    upstream.requests.clear()
+    for query in ("Action=DeleteInstance", "Action=DeleteInstance%20", "Action=%09DeleteInstance",
+                  "Action=DeleteInstance%00x", "Action=%E2%80%8BDeleteInstance",
+                  "%20Action=DeleteInstance", "Action=DescribeInstances&Action%0a=DeleteInstance"):
+        assert_error(d.request("GET", "/x?Version=2020-04-01&" + query), 403, "ActionNotAllowed", "p")
+    assert upstream.requests == []
+
+
 @pytest.mark.parametrize("query", ["Action=DescribeInstances;Action=DeleteInstance",
                                    "Action=DescribeInstances%26Action=DeleteInstance",
                                    "Action=DescribeInstances%3BAction%3DDeleteInstance",
@@ -96,6 +108,12 @@ def test_what_hides_in_a_value_stays_in_it(readonly, upstream, query):
     (b"Action=x", [("Content-Type", "APPLICATION/X-WWW-FORM-URLENCODED ; charset=utf-8")]),
     (b"Action=x", [("Content-Type", "text/plain"), FORM]),
     (b"Action=x", [FORM, ("Content-Type", "text/plain")]),
+    (b"Action=x", [FORM, ("Content-Type", "multipart/form-data; boundary=b")]),
+    (b"Action=x", [("Content-Type", FORM[1] + " charset=utf-8")]),
+    (b"Action=x", [("Content-Type", ""), ("Content-Type", "")]),
+    (b"\xef\xbb\xbfAction=x", [FORM]),
+    (b"--b\r\nContent-Disposition: form-data; name*=utf-8''%41ction\r\n\r\nDelete\r\n--b--",
+     [("Content-Type", "multipart/form-data; boundary=b")]),
     (b'--b\r\nContent-Disposition: form-data; name="Action"\r\n\r\nDelete\r\n--b--',
      [("Content-Type", "multipart/form-data; boundary=b")]),
     (b"--b\r\ncontent-disposition:form-data;NAME=action\r\n\r\nDelete\r\n--b--",

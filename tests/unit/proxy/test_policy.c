@@ -112,6 +112,49 @@ START_TEST(verdicts)
     ck_assert_int_eq(policy_check(&only_deny, STR("vpc"), STR("X"), STR("r"), NULL), POLICY_PASS);
     ck_assert_int_eq(policy_check(&only_deny, STR("ecs"), STR("DeleteX"), STR("r"), NULL),
                      POLICY_REFUSE);
+    /* What a server would trim must not make another name of it. */
+    static const char *const odd[] = {" DeleteX", "DeleteX ", "Dele\x01teX", "DeleteX\xC2\xA0"};
+    for (size_t i = 0; i < ARRAY_LEN(odd); i++)
+        ck_assert_int_eq(policy_check(&only_deny, STR("ecs"), str_of(odd[i]), STR("r"), NULL),
+                         POLICY_REFUSE);
+    ck_assert_int_eq(policy_check(&only_deny, STR("ecs"), str_n("\0DeleteX", 8), STR("r"), NULL),
+                     POLICY_REFUSE);
+}
+END_TEST
+
+START_TEST(names_that_hide)
+{
+    static const struct {
+        const char *name;
+        bool pass;
+    } rows[] = {
+        {"Action", true},
+        {"%20Action", false},
+        {"action%00", false},
+        {"Act%E2%80%8Bion", false},
+        {"%20Actio", true},
+        {"Action%2F", true},
+        {"Action%20s", true},
+        {"%20", true},
+        {"", true},
+        {"Action%", true},
+        {"%20Action%0A%09", false},
+        {"%20Version", true},
+    };
+    struct conf_policy p = {.name = "p", .mode = POLICY_ENFORCE};
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct uri_pair v[] = {{STR("a"), STR("b")}, {str_of(rows[i].name), STR("x")}};
+        struct uri_query q = {v, 2};
+        struct err_detail why = {""};
+        ck_assert_msg(policy_check_names(&p, &q, &why) ==
+                          (rows[i].pass ? POLICY_PASS : POLICY_REFUSE),
+                      "%s", rows[i].name);
+        ck_assert((why.text[0] != '\0') == !rows[i].pass);
+        ck_assert_int_eq(policy_check_names(NULL, &q, NULL), POLICY_PASS);
+        struct conf_policy warn = {.name = "w", .mode = POLICY_WARN};
+        ck_assert(policy_check_names(&warn, &q, NULL) ==
+                  (rows[i].pass ? POLICY_PASS : POLICY_WOULD));
+    }
 }
 END_TEST
 
@@ -365,6 +408,7 @@ int main(void)
     tcase_add_test(t, globs);
     tcase_add_test(t, action_patterns);
     tcase_add_test(t, verdicts);
+    tcase_add_test(t, names_that_hide);
     tcase_add_test(t, which_bodies);
     tcase_add_test(t, hidden_actions);
     tcase_add_test(t, unreadable_bodies);
