@@ -4,6 +4,7 @@
  * clock, allocates from the request's arena only. */
 #include "proxy/policy.h"
 #include "proxy/route_int.h"
+#include "sign/sign.h"
 #include <ctype.h>
 
 enum { SHA256_HEX_LEN = 64 };
@@ -11,23 +12,6 @@ enum { SHA256_HEX_LEN = 64 };
 COLD enum err route_full(struct err_detail *why)
 {
     return err_set(why, ERR_OVERLOADED, "the request head needs more memory than a request has");
-}
-
-/* Names of query parameters that carry an authentication of their own. */
-static const struct str auth_names[] = {
-    {"X-Date", 6},           {"X-Signature", 11},      {"X-Algorithm", 11},
-    {"X-Credential", 12},    {"X-NotSignBody", 13},    {"X-SignedHeaders", 15},
-    {"X-SignedQueries", 15}, {"X-Security-Token", 16},
-};
-
-static bool is_auth_name(struct str name)
-{
-    if (name.n < 6 || ascii_lower(name.p[0]) != 'x')
-        return false;
-    for (size_t i = 0; i < ARRAY_LEN(auth_names); i++)
-        if (str_ieq(name, auth_names[i]))
-            return true;
-    return false;
 }
 
 /* A parameter that may be there once, decoded into *out. */
@@ -58,7 +42,7 @@ static enum err read_query(struct route_work *w)
             e = single(w, p, &action, &r->action);
         else if (str_ieq(p->name, STR("Version")))
             e = single(w, p, &version, &r->version);
-        else if (is_auth_name(p->name))
+        else if (str_istarts(p->name, STR("X-")) && sign_is_auth_parameter(p->name))
             e = err_set(w->why, ERR_INVALID_QUERY,
                         "the query parameter %.*s belongs to another signature; the proxy signs by "
                         "itself",
