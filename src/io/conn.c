@@ -16,6 +16,10 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 
+/* What is asked of a socket at a time is more than this, by OpenSSL as by up_io.c: a read that
+ * brought less has emptied it. */
+enum { SHORT_READ = 8 * 1024 };
+
 int conn_ssl_index = -1;
 
 bool conn_global_init(void)
@@ -236,14 +240,27 @@ enum conn_io conn_recv(struct conn *c, char *p, size_t n, size_t *done)
     *done = 0;
     if (c->via == VIA_SSL) {
         no_old_errors();
+        uint64_t before = BIO_number_read(SSL_get_rbio(c->ssl));
         int rc = SSL_read_ex(c->ssl, p, n, done);
-        return rc == 1 ? CONN_OK : ssl_outcome(c, rc);
+        uint64_t came = BIO_number_read(SSL_get_rbio(c->ssl)) - before;
+        r = rc == 1 ? CONN_OK : ssl_outcome(c, rc);
+        if (came || r == CONN_AGAIN) /* else they were there since an earlier read */
+            c->came = r == CONN_AGAIN ? 0 : came;
+        return r;
     }
-    if (c->via == VIA_SOCKET)
+    if (c->via == VIA_SOCKET) {
         r = socket_outcome(c, recv(c->io.fd, p, n, MSG_DONTWAIT), done);
-    else
+        c->came = *done;
+    } else {
         r = curl_outcome(curl_easy_recv(c->easy, p, n, done));
+    }
     return r == CONN_OK && *done == 0 ? CONN_END : r;
+}
+
+bool conn_is_drained(const struct conn *c)
+{
+    return c->via != VIA_CURL && !c->hung_up && c->came < SHORT_READ &&
+           !(c->via == VIA_SSL && SSL_has_pending(c->ssl));
 }
 
 bool conn_is_quiet(const struct conn *c)

@@ -77,6 +77,9 @@ enum conn_io { CONN_OK, CONN_AGAIN, CONN_END, CONN_FAILED };
 NODISCARD enum conn_io conn_send(struct conn *c, const char *p, size_t n, size_t *done);
 /* Receives up to n bytes. CONN_END: the peer closed in order. */
 NODISCARD enum conn_io conn_recv(struct conn *c, char *p, size_t n, size_t *done);
+/* True when it is certain, without a system call, that the last conn_recv left nothing behind, be
+ * it bytes or an end: whatever comes from now on shows as an event. */
+bool conn_is_drained(const struct conn *c);
 /* True when the socket shows neither bytes nor an end: fit to be used again. */
 bool conn_is_quiet(const struct conn *c);
 /* After CONN_END or CONN_FAILED: true when the peer ended the connection before any of the n bytes

@@ -185,6 +185,7 @@ static enum err map_result(const struct conn *c, CURLcode rc)
 static void io_ready(struct loop_fd *w, uint32_t events)
 {
     struct conn *c = CONTAINER_OF(w, struct conn, io);
+    c->hung_up = c->hung_up || (events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR));
     c->ops->ready(c, events);
 }
 

@@ -16,7 +16,8 @@ static uint64_t out_total(const struct up_req *q)
 static bool nothing_follows(struct up_conn *uc)
 {
     size_t n;
-    return conn_recv(uc->conn, uc->uh->u->scratch, UP_SCRATCH, &n) == CONN_AGAIN;
+    return conn_is_drained(uc->conn) ||
+           conn_recv(uc->conn, uc->uh->u->scratch, UP_SCRATCH, &n) == CONN_AGAIN;
 }
 
 /* The exchange is over. */
