@@ -69,7 +69,8 @@ NODISCARD bool daemon_listen(struct daemon *d, const struct conf *c, char *msg, 
 /* Marks what conf does not name as closing: what it no longer names, or, with the old one after a
  * reload that failed, what that had opened. */
 void daemon_listen_only(struct daemon *d, const struct conf *c);
-/* Closes sockets whose workers have let go of them; all: every one. */
+/* Closes what is marked as closing, once every worker has let go of it: one that hangs has not.
+ * all: marks and closes every one. */
 void daemon_unlisten(struct daemon *d, bool all);
 NODISCARD bool daemon_admin_open(struct daemon *d, char *msg, size_t msgsize);
 void daemon_listeners_free(struct daemon *d);

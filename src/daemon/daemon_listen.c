@@ -140,20 +140,25 @@ void daemon_listen_only(struct daemon *d, const struct conf *c)
 
 void daemon_unlisten(struct daemon *d, bool all)
 {
+    bool let_go = true;
+    for (unsigned i = 0; i < d->nworkers; i++)
+        let_go = worker_answers(d->workers[i]) && let_go;
+    for (size_t i = 0; i < d->ndoors && all; i++)
+        d->doors[i]->closing = true;
     for (size_t i = 0; i < d->nlisteners; i++) {
         if (all)
             d->listeners[i]->open = false;
-        if (!d->listeners[i]->open)
+        if (!d->listeners[i]->open && let_go)
             listen_close(&d->listeners[i]->socks);
     }
 }
 
 void daemon_listeners_free(struct daemon *d)
 {
-    daemon_unlisten(d, true);
     for (size_t i = 0; i < d->ndoors; i++)
         free(d->doors[i]);
     for (size_t i = 0; i < d->nlisteners; i++) {
+        listen_close(&d->listeners[i]->socks);
         free(d->listeners[i]->address);
         free(d->listeners[i]);
     }

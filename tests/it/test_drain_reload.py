@@ -93,6 +93,9 @@ def test_readiness_fails_first(daemon, upstream):
             r = a.request("GET", "/readyz")
             assert r.status == 503 and b"draining" in r.body
             assert a.request("GET", "/healthz").status == 200
+            r = a.request("GET", "/status")
+            assert r.json["draining"] is True and r.json["listeners"] == []
+            assert a.request("GET", "/").status == 200
         held.set()
         assert_ok(c.response())
     assert d.wait() == 0
