@@ -283,6 +283,8 @@ const struct conf_row conf_rows[] = {
     {"log.access", CT_BOOL, 0, AT(log.access), .def = "true",
      .help = "Writes one line for each request."},
     {"log.debug", CT_FLAGS, 0, AT(log.debug), .def = "", .names = debugs,
-     .help = "What is traced at level debug. Secrets are never written."},
+     .help =
+         "What is traced at level debug. The daemon's own secrets are never written; bodies are, "
+         "as they come."},
 };
 const size_t conf_nrows = ARRAY_LEN(conf_rows);

@@ -21,6 +21,23 @@
 
 enum { RESOLVER_THREADS = 4, RESOLVER_QUEUE = 256 };
 
+/* A line a key, as `sigferry config` shows them. */
+static void trace_config(const struct conf *c)
+{
+    char *text = NULL;
+    size_t n = 0;
+    FILE *f = log_debug_on(LOGD_CONFIG) ? open_memstream(&text, &n) : NULL;
+    if (!f)
+        return;
+    bool whole = conf_print(c, f);
+    if (fclose(f) == 0 && whole)
+        for (struct str rest = str_n(text, n); rest.n;) {
+            struct str line = str_cut(&rest, '\n');
+            log_debug(LOGD_CONFIG, "configuration: %.*s", STR_ARG(line));
+        }
+    free(text);
+}
+
 bool daemon_log_open(const struct conf *c)
 {
     bool json = strcmp(c->log.format, "json") == 0, text = strcmp(c->log.format, "text") == 0;
@@ -31,7 +48,10 @@ bool daemon_log_open(const struct conf *c)
                             .template = c->log.format,
                             .file = c->log.file,
                             .debug = c->log.debug};
-    return log_open(&o);
+    if (!log_open(&o))
+        return false;
+    trace_config(c);
+    return true;
 }
 
 /* As many descriptors as the system grants: connections in and out need one each. */

@@ -62,6 +62,15 @@ void xfer_sane(const struct xfer *x)
     (void)x;
 }
 
+void xfer_trace(const struct xfer *x, enum log_debug category, const char *what, uint64_t offset,
+                struct str piece)
+{
+    if (piece.n)
+        log_debug(category, "request %s: %s from byte %llu: %.*s%s", x->request_id, what,
+                  (unsigned long long)offset, (int)(piece.n < XFER_TRACED ? piece.n : XFER_TRACED),
+                  piece.p, piece.n > XFER_TRACED ? " …" : "");
+}
+
 void xfer_count(struct xfer *x)
 {
     size_t now = spool_mem(&x->body) + x->window.n + x->queue.n;
@@ -124,6 +133,7 @@ static enum err launch(struct xfer *x)
     x->held = x->eof = false; /* a held answer before this one was complete */
     buf_reset(&x->queue);
     x->queue_off = 0;
+    x->answer_bytes = 0;
     xfer_count(x);
     if (x->attempts == 1)
         budget_request(x->px->budget, r->host, x->attempt_ns);

@@ -7,6 +7,7 @@
 
 #include "base/clock.h"
 #include "base/list.h"
+#include "base/log.h"
 #include "io/spool.h"
 #include "proxy/policy.h"
 #include "proxy/proxy.h"
@@ -46,6 +47,7 @@ enum {
     XFER_KEEP = 16 * 1024,     /* buffer memory an idle xfer keeps */
     XFER_LARGE = 192 * 1024,   /* room made at once for a large answer: never moved when full */
     XFER_SPARES = 4,           /* such buffers kept for the next */
+    XFER_TRACED = 1024,        /* bytes that a debug line shows of a piece of a body */
     XFER_RESPONSE_HEADERS = RESP_MAX_HEADERS + 4,
 };
 
@@ -107,6 +109,7 @@ struct xfer {
     int64_t length;   /* -1 when not known */
     struct buf queue; /* response body between upstream and client, or a body of our own */
     size_t queue_off;
+    uint64_t answer_bytes; /* that came of it */
     struct str retry_after, date;
     struct str retry_wait; /* Retry-After of our own 429; {NULL,0}: a second */
 
@@ -157,6 +160,10 @@ NODISCARD bool xfer_again(struct xfer *x, uint64_t delay_ns);
 void xfer_give_up(struct xfer *x);
 /* To WAIT, until the credentials change. */
 void xfer_wait_credential(struct xfer *x);
+
+/* A piece of a body for the debug log, and where in it. */
+void xfer_trace(const struct xfer *x, enum log_debug category, const char *what, uint64_t offset,
+                struct str piece);
 
 /* Its bytes in memory changed: they count against limits.buffered_total. */
 void xfer_count(struct xfer *x);

@@ -244,6 +244,7 @@ static size_t on_body(void *user, const char *p, size_t n)
     xfer_count(x);
     if (x->look_into_form)
         policy_form_feed(&x->form, p, took);
+    xfer_trace(x, LOGD_REQUEST_BODY, "body", x->bytes_in, str_n(p, took));
     x->bytes_in += took;
     if (took && (x->bytes_in - took) / BODY_STEP != x->bytes_in / BODY_STEP)
         x->body_mark_ns = clock_ns();

@@ -87,6 +87,8 @@ static bool on_data(struct up_req *q, struct str bytes)
     struct xfer *x = CONTAINER_OF(q, struct xfer, up);
     if (!x->has_up || (x->state != XS_TRY && x->state != XS_REPLY))
         return true;
+    xfer_trace(x, LOGD_RESPONSE_BODY, "answer", x->answer_bytes, bytes);
+    x->answer_bytes += bytes.n;
     if (x->queue_off == x->queue.n) {
         buf_reset(&x->queue);
         x->queue_off = 0;

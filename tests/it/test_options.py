@@ -274,3 +274,29 @@ def test_hash_in_upper_case_is_sent_in_lower(shared, upstream):
     digest = hashlib.sha256(b"body").hexdigest()
     assert_ok(shared.request("POST", ECHO, [("X-Content-Sha256", digest.upper())], b"body"))
     assert upstream.one().get("X-Content-Sha256") == digest
+
+
+# -- what log.debug traces ---------------------------------------------------------------------
+
+TRACES = {
+    "request": r"POST / to \S",
+    "request_body": r"body from byte 0: what-is-asked",
+    "request_id": r"X-Tt-Logid log-17",
+    "response": r"status 200",
+    "response_body": r"answer from byte 0: what-is-answered",
+    "signing": r"string to sign HMAC-SHA256",
+    "endpoint": r"ecs in cn-beijing is served by",
+    "retries": r"RECV -> TRY",
+    "config": r"configuration: retry\.num_max_retries = 3",
+}
+
+
+@pytest.mark.parametrize("category", TRACES)
+def test_each_debug_category_traces_its_own(daemon, upstream, category):
+    d = daemon(log={"debug": [category]})
+    upstream.on("traced", lambda ex: ex.reply(200, b"what-is-answered", [("X-Tt-Logid", "log-17")],
+                                              "text/plain"))
+    assert_ok(d.request("POST", target("traced"), body=b"what-is-asked"))
+    d.wait_log("msg=\"?access")
+    for name, pattern in TRACES.items():
+        assert bool(re.search(pattern, d.log)) == (name == category), (name, d.log)
