@@ -102,6 +102,8 @@ START_TEST(hosts)
         {"[::1]", "::1", 0, true},
         {"[fe80::1:2]:443", "fe80::1:2", 443, true},
         {"[::ffff:127.0.0.1]:9", "::ffff:127.0.0.1", 9, true},
+        {"[0000:0000:0000:0000:0000:ffff:255.255.255.255]",
+         "0000:0000:0000:0000:0000:ffff:255.255.255.255", 0, true}, /* none is longer */
     };
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
         struct uri_host h;
@@ -126,6 +128,8 @@ START_TEST(hosts_refused)
         ck_assert_msg(uri_host(str_of(rows[i]), &h, &why) == ERR_INVALID_REQUEST, "%s", rows[i]);
     ck_assert(uri_host(STR("a\0b"), &h, &why) == ERR_INVALID_REQUEST);
     ck_assert(uri_host(STR("[::1\0]"), &h, &why) == ERR_INVALID_REQUEST);
+    ck_assert(uri_host(STR("[0000:0000:0000:0000:0000:ffff:255.255.255.2550]"), &h, &why) ==
+              ERR_INVALID_REQUEST);
     char longest[257];
     memset(longest, 'a', sizeof(longest));
     ck_assert(uri_host(str_n(longest, 255), &h, &why) == ERR_OK);
