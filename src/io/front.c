@@ -457,7 +457,7 @@ void front_configure(struct front *f, const struct front_options *o)
     f->o.idle_timeout_ns = o->idle_timeout_ns;
     f->o.header_timeout_ns = o->header_timeout_ns;
     f->o.write_timeout_ns = o->write_timeout_ns;
-    for (int p = PHASE_IDLE; p < PHASE_COUNT; p++)
+    for (unsigned p = PHASE_IDLE; p < PHASE_COUNT; p++)
         phase_shorten(f, p);
 }
 

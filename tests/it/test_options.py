@@ -4,6 +4,7 @@ refused by name. Dry run and presigning by header."""
 
 import hashlib
 import json
+import re
 import urllib.parse
 
 import pytest

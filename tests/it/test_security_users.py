@@ -249,7 +249,7 @@ def test_a_key_file_that_others_can_read_or_that_is_none(daemon, upstream, tmp_p
         os.symlink(str(tmp_path / "target"), path)
     d = with_key(daemon, path)
     d.exit_status = None
-    d.wait_log(r"admin listening|error|refus|must|permission|regular", timeout=10)
+    d.wait_log(r" serves |level=error", timeout=10)
     if d.alive() and d.addresses():
         r = d.request("GET", ECHO)
         assert_error(r, 503, "CredentialsUnavailable", os.path.basename(path))
