@@ -2,6 +2,7 @@
 """Starting the real binary: configuration files, clean environment, ports and readiness learnt from
 its log, checks that it lived and went in order."""
 
+import contextlib
 import os
 import re
 import shlex
@@ -15,7 +16,7 @@ import time
 import pytest
 
 import leaks
-from client import Client
+from client import Client, until
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 BINARY = os.environ.get("SIGFERRY") or os.path.join(HERE, "..", "..", "build", "sigferry")
@@ -264,6 +265,21 @@ class Daemon:
 
     def signal(self, number):
         self.process.send_signal(number)
+
+    @contextlib.contextmanager
+    def stopped(self):
+        """Meanwhile no thread of it runs: on a busy machine that takes longer than the signal."""
+        self.signal(signal.SIGSTOP)
+        try:
+            until(lambda: set(self.thread_states()) == {"T"}, seconds(10), "every thread to stop")
+            yield
+        finally:
+            self.signal(signal.SIGCONT)
+
+    def thread_states(self):
+        for thread in os.listdir("/proc/%d/task" % self.pid):
+            with open("/proc/%d/task/%s/stat" % (self.pid, thread), encoding="ascii") as f:
+                yield f.read().rpartition(")")[2].split()[0]
 
     def wait(self, timeout=15):
         """The exit status; a process that does not end is killed and fails the test."""

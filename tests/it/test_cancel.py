@@ -3,7 +3,6 @@
 a reset and a half-close mean the same, over TCP and over Unix sockets."""
 
 import hashlib
-import signal
 import time
 
 import pytest
@@ -251,17 +250,14 @@ def test_others_on_the_worker_are_not_disturbed(rig, upstream, how):
 def test_gone_before_the_daemon_looks(rig, upstream):
     """Request and end arrive together while the daemon sleeps: nobody waits for what was begun."""
     upstream.on("c", lambda ex: ex.wait_gone(seconds(30)))
-    rig.signal(signal.SIGSTOP)
     clients = []
-    try:
+    with rig.stopped():
         for _ in range(5):
             c = rig.client()
             c.begin("POST", target("c"), [SERVICE], b"x")
             clients.append(c)
         for c in clients:
             c.close()
-    finally:
-        rig.signal(signal.SIGCONT)
     assert_ok(rig.request())  # behind all of them
     wait_metric(rig, INFLIGHT, 0)
     assert metric(rig, "sigferry_pool_pending") == 0

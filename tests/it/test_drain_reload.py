@@ -105,16 +105,13 @@ def test_readiness_fails_first(daemon, upstream):
 def test_who_had_connected_is_heard(daemon, upstream):
     """Connections that wait in the kernel's queue when SIGTERM comes are not cut off."""
     d = daemon()
-    d.signal(signal.SIGSTOP)
     clients = []
-    try:
+    with d.stopped():
         for _ in range(20):
             c = d.client()
             c.begin("POST", ECHO, [SERVICE], b"x")
             clients.append(c)
         d.signal(signal.SIGTERM)
-    finally:
-        d.signal(signal.SIGCONT)
     for c in clients:
         assert_ok(c.response())
         c.close()
@@ -424,18 +421,17 @@ def test_a_shorter_time_limit_holds_for_all_at_once(daemon, sent):
     key = "client_header_timeout" if sent else "client_idle_timeout"
     d = daemon(timeouts={key: 600.0})
 
-    def come():
-        before = metric(d, CONNECTIONS)
+    def come(number):
         c = d.client()
-        wait_metric(d, CONNECTIONS, before + 1)
+        wait_metric(d, CONNECTIONS, number)
         c.send(sent)
         return c
 
-    with come() as older:
+    with come(1) as older:
         if sent:
             assert_ok(d.request())  # a turn in which the byte was seen
         d.reload(timeouts={key: 0.5})
-        with come() as newer:
+        with come(2) as newer:
             for c in (older, newer):
                 answer, closed = c.read_all(seconds(10))
                 assert closed and answer[:13] == (b"HTTP/1.1 408 " if sent else b"")

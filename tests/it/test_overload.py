@@ -5,7 +5,6 @@ before."""
 
 import http.client
 import re
-import signal
 import socket
 import threading
 import time
@@ -351,11 +350,8 @@ def test_stopped_and_continued(daemon, upstream):
     waits.begin("GET", target("slow"), [SERVICE, ONCE])
     upstream.wait_request("slow")
     half.send("GET / HT")
-    d.signal(signal.SIGSTOP)
-    try:
+    with d.stopped():
         upstream.event().wait(0.5)
-    finally:
-        d.signal(signal.SIGCONT)
     assert_error(waits.response(), 504, "UpstreamReadTimeout")
     half.sock.settimeout(seconds(5))
     assert half.sock.recv(100)[:12] in (b"HTTP/1.1 408", b"")

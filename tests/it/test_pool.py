@@ -5,7 +5,6 @@ never, seen from the upstream's side of the sockets."""
 import functools
 import hashlib
 import os
-import signal
 import ssl
 import threading
 import time
@@ -308,13 +307,10 @@ def test_an_end_in_the_same_turn_as_the_request(daemon, upstream, notify):
     go = upstream.event()
     with d.client() as c:
         assert_ok(c.request("POST", target("end"), [SERVICE, ONCE], b"1"))
-        d.signal(signal.SIGSTOP)
-        try:
+        with d.stopped():
             go.set()
             upstream.wait(lambda: upstream.open == 0)
             c.begin("POST", target("end"), [SERVICE, ONCE], b"2")
-        finally:
-            d.signal(signal.SIGCONT)
         r = assert_ok(c.response())
     assert r.get("X-Sigferry-Attempts") == "1"
     assert [q.body for q in upstream.of("end")] == [b"1", b"2"] and upstream.accepted == 2

@@ -2,8 +2,6 @@
 """Odd and broken upstream answers, as bytes: 502 before anything went out, visible truncation after,
 and never a byte of one answer in another (group R of the hostile cases)."""
 
-import signal
-
 import pytest
 
 from checks import ECHO, assert_error, assert_ok, target
@@ -181,10 +179,9 @@ def test_extra_bytes_behind_what_one_read_brings(daemon, upstream, make_upstream
     body = "b" * (size - len(head % size))
 
     def both_at_once(ex):
-        d.signal(signal.SIGSTOP)
-        ex.send(head % len(body) + body)
-        ex.send(poison)
-        d.signal(signal.SIGCONT)
+        with d.stopped():
+            ex.send(head % len(body) + body)
+            ex.send(poison)
     u.on("r", both_at_once)
     r = assert_ok(d.request("GET", target("r")))
     assert r.body == body.encode()
