@@ -410,3 +410,9 @@ void resolve_cancel(struct resolve_query *q)
     atomic_store_explicit(&q->state, Q_NONE, memory_order_relaxed);
     pthread_mutex_unlock(&r->lock);
 }
+
+void resolver_pass(struct resolver *r)
+{
+    pthread_mutex_lock(&r->lock);
+    pthread_mutex_unlock(&r->lock);
+}

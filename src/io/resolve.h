@@ -62,4 +62,8 @@ NODISCARD bool resolve_start(struct resolver *r, struct resolve_query *q, struct
  * answered at once, and after done. */
 void resolve_cancel(struct resolve_query *q);
 
+/* For a loop that is about to be freed, when all its queries have ended or were cancelled: waits
+ * until no thread of the resolver is still busy waking it. */
+void resolver_pass(struct resolver *r);
+
 #endif

@@ -106,6 +106,7 @@ void up_free(struct up *u)
         secret_free(CONTAINER_OF(l, struct up_host, link)); /* a proxy's password */
     conn_reap(&u->conns_dead);
     conn_ctx_unref(u->ctx);
+    resolver_pass(u->resolver);
     free(u);
 }
 
