@@ -166,7 +166,7 @@ static bool hides_action(struct str name)
     bool hidden = false;
     for (size_t i = 0; i < name.n; i++) {
         if (name.p[i] == '%' && name.n - i > 2) {
-            if (is_visible((char)(hex_digit(name.p[i + 1]) << 4 | hex_digit(name.p[i + 2]))))
+            if (is_visible((char)(hex_digit(name.p[i + 1]) * 16 + hex_digit(name.p[i + 2]))))
                 return false;
             hidden = true;
             i += 2;
