@@ -188,12 +188,18 @@ START_TEST(full_pipe_as_file)
 }
 END_TEST
 
-START_TEST(socket_whose_other_end_is_gone)
+/* Standard error is a socket: fd[1], which fd[0] is the other end of. */
+static void log_to_socket(int fd[2])
 {
-    int fd[2];
     ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM, 0, fd), 0);
     ck_assert_int_eq(dup2(fd[1], 2), 2);
     ck_assert(log_open(&to_stderr));
+}
+
+START_TEST(socket_whose_other_end_is_gone)
+{
+    int fd[2];
+    log_to_socket(fd);
     close(fd[0]);
     uint64_t before = log_dropped();
     log_msg(LOG_INFO, "nobody reads this"); /* and no SIGPIPE comes */
@@ -205,9 +211,7 @@ END_TEST
 START_TEST(full_socket_drops_and_counts)
 {
     int fd[2];
-    ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM, 0, fd), 0);
-    ck_assert_int_eq(dup2(fd[1], 2), 2);
-    ck_assert(log_open(&to_stderr));
+    log_to_socket(fd);
     uint64_t before = log_dropped();
     for (int i = 0; i < 20000; i++)
         log_msg(LOG_INFO, "line %05d ----------------------------------------", i);

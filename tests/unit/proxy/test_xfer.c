@@ -577,6 +577,20 @@ static void play(struct engine *e, const struct step *s)
     }
 }
 
+/* A step whose outcome the test looks at by itself. */
+static void act(struct engine *e, enum event ev, const char *arg, unsigned n)
+{
+    play(e, &(struct step){.ev = ev, .arg = arg, .n = n});
+}
+
+/* A whole request comes, and its first attempt starts. */
+static void send_out(struct engine *e, const char *head)
+{
+    act(e, OPEN, head, 0);
+    act(e, END, 0, 0);
+    act(e, SETTLE, 0, 0);
+}
+
 START_TEST(scenario)
 {
     const struct scenario *sc = &scenarios[_i];
@@ -641,7 +655,7 @@ END_TEST
 
 static void over(struct engine *e)
 {
-    play(e, &(struct step){GONE, 0, 1, XS_DEAD, 0});
+    act(e, GONE, 0, 1);
     proxy_settle(e->px);
     proxy_recycle(e->px);
     engine_stop(e);
@@ -686,19 +700,19 @@ START_TEST(clocks)
         struct engine e;
         engine_start(&e, CONF);
         atomic_store(&e.shared.skew_s, rows[i].before);
-        play(&e, &(struct step){OPEN, rows[i].head, 0, XS_RECV, 0});
+        act(&e, OPEN, rows[i].head, 0);
         if (!e.x->streaming)
-            play(&e, &(struct step){END, 0, 0, XS_RECV, 0});
-        play(&e, &(struct step){SETTLE, 0, 0, XS_TRY, 0});
+            act(&e, END, 0, 0);
+        act(&e, SETTLE, 0, 0);
         atomic_store(&e.shared.skew_s, rows[i].meanwhile);
-        play(&e, &(struct step){UP, expired(rows[i].ahead), 0, XS_WAIT, 0});
+        act(&e, UP, expired(rows[i].ahead), 0);
         ck_assert_msg(e.x->state == (rows[i].again ? XS_WAIT : XS_REPLY), "row %zu", i);
         ck_assert_msg(atomic_load(&e.shared.skew_s) == rows[i].learned, "row %zu", i);
-        play(&e, &(struct step){PASS, 0, 1, XS_WAIT, 0});
-        play(&e, &(struct step){SETTLE, 0, 0, XS_TRY, 0});
+        act(&e, PASS, 0, 1);
+        act(&e, SETTLE, 0, 0);
         ck_assert_uint_eq(fake_up.starts, rows[i].again ? 2 : 1);
         if (rows[i].again) { /* once: the next refusal is the client's */
-            play(&e, &(struct step){UP, expired(rows[i].ahead + 900), 0, XS_REPLY, 0});
+            act(&e, UP, expired(rows[i].ahead + 900), 0);
             ck_assert_int_eq(e.x->state, XS_REPLY);
         }
         over(&e);
@@ -711,15 +725,15 @@ START_TEST(the_extra_try_is_outside_of_the_count)
 {
     struct engine e;
     engine_start(&e, CONF);
-    play(&e, &(struct step){OPEN, GET "X-Sigferry-Num-Max-Retries: 2\n", 0, XS_RECV, 0});
-    play(&e, &(struct step){END, 0, 0, XS_RECV, 0});
+    act(&e, OPEN, GET "X-Sigferry-Num-Max-Retries: 2\n", 0);
+    act(&e, END, 0, 0);
     for (unsigned attempt = 1; attempt <= 4; attempt++) {
         unsigned wait_ms = attempt == 1 ? 1 : attempt == 2 ? 101 : 201;
-        play(&e, &(struct step){SETTLE, 0, 0, XS_TRY, 0});
+        act(&e, SETTLE, 0, 0);
         ck_assert_uint_eq(fake_up.starts, attempt);
-        play(&e, &(struct step){UP, attempt == 1 ? expired(900) : BUSY, 0, XS_WAIT, 0});
+        act(&e, UP, attempt == 1 ? expired(900) : BUSY, 0);
         ck_assert_int_eq(e.x->state, attempt < 4 ? XS_WAIT : XS_REPLY);
-        play(&e, &(struct step){PASS, 0, wait_ms, XS_WAIT, 0});
+        act(&e, PASS, 0, wait_ms);
     }
     over(&e);
 }
@@ -730,19 +744,17 @@ START_TEST(no_memory_for_the_delay)
 {
     struct engine e;
     engine_start(&e, CONF);
-    play(&e, &(struct step){OPEN, GET, 0, XS_RECV, 0});
-    play(&e, &(struct step){END, 0, 0, XS_RECV, 0});
-    play(&e, &(struct step){SETTLE, 0, 0, XS_TRY, 0});
+    send_out(&e, GET);
     struct timers full = e.loop.timers;
     e.loop.timers.n = e.loop.timers.size = SIZE_MAX / 4; /* full, and beyond growing */
-    play(&e, &(struct step){UP, SLOW, 0, XS_REPLY, 0});
+    act(&e, UP, SLOW, 0);
     e.loop.timers = full;
-    play(&e, &(struct step){SETTLE, 0, 0, XS_REPLY, 0});
+    act(&e, SETTLE, 0, 0);
     ck_assert_int_eq(e.x->state, XS_REPLY);
-    play(&e, &(struct step){REPLY, 0, 503, XS_REPLY, 0});
-    play(&e, &(struct step){UP, "sorry", 0, XS_REPLY, 0});
-    play(&e, &(struct step){PULL, "all", 5, XS_REPLY, 0});
-    play(&e, &(struct step){PULL, "end", 1, XS_REPLY, 0});
+    act(&e, REPLY, 0, 503);
+    act(&e, UP, "sorry", 0);
+    act(&e, PULL, "all", 5);
+    act(&e, PULL, "end", 1);
     over(&e);
 }
 END_TEST
@@ -751,19 +763,17 @@ START_TEST(no_memory_for_an_answer)
 {
     struct engine e;
     engine_start(&e, CONF);
-    play(&e, &(struct step){OPEN, GET, 0, XS_RECV, 0});
-    play(&e, &(struct step){END, 0, 0, XS_RECV, 0});
-    play(&e, &(struct step){SETTLE, 0, 0, XS_TRY, 0});
-    play(&e, &(struct step){UP, BIG, 0, XS_REPLY, 0});
+    send_out(&e, GET);
+    act(&e, UP, BIG, 0);
     size_t max = e.x->queue.max;
     e.x->queue.max = 1;
-    play(&e, &(struct step){UP_DATA, 0, 10, XS_REPLY, 0});
+    act(&e, UP_DATA, 0, 10);
     e.x->queue.max = max;
-    play(&e, &(struct step){SETTLE, 0, 0, XS_REPLY, 0});
+    act(&e, SETTLE, 0, 0);
     ck_assert_uint_eq(fake_up.cancels, 1);
-    play(&e, &(struct step){REPLY, 0, 200, XS_REPLY, 0});
-    play(&e, &(struct step){PULL, "abort", 1, XS_REPLY, 0});
-    play(&e, &(struct step){GONE, 0, 0, XS_DEAD, 0});
+    act(&e, REPLY, 0, 200);
+    act(&e, PULL, "abort", 1);
+    act(&e, GONE, 0, 0);
     ck_assert(e.x->err == ERR_OVERLOADED && !e.x->client_gone); /* it was not the client */
     proxy_settle(e.px);
     proxy_recycle(e.px);
@@ -775,12 +785,12 @@ START_TEST(no_memory_for_an_error_body)
 {
     struct engine e;
     engine_start(&e, CONF);
-    play(&e, &(struct step){OPEN, GET, 0, XS_RECV, 0});
+    act(&e, OPEN, GET, 0);
     size_t max = e.x->queue.max;
     e.x->queue.max = 32;
     xfer_fail(e.x, ERR_INTERNAL, NULL);
     e.x->queue.max = max;
-    play(&e, &(struct step){REPLY, 0, 500, XS_REPLY, 0});
+    act(&e, REPLY, 0, 500);
     ck_assert_uint_eq(e.fr.reply.body.n, 0); /* none is better than half of one */
     over(&e);
 }
@@ -792,13 +802,13 @@ START_TEST(the_wait_for_a_credential_ends)
 {
     struct engine e;
     engine_start(&e, CONF);
-    play(&e, &(struct step){OPEN, GET, 0, XS_RECV, 0});
+    act(&e, OPEN, GET, 0);
     xfer_wait_credential(e.x);
-    play(&e, &(struct step){PASS, 0, 100 * 1000, XS_WAIT, 0});
+    act(&e, PASS, 0, 100 * 1000);
     ck_assert_int_eq(e.x->state, XS_WAIT);
     xfer_wait_credential(e.x);
-    play(&e, &(struct step){PASS, 0, 20 * 1000 + 1, XS_REPLY, 0});
-    play(&e, &(struct step){REPLY, 0, 503, XS_REPLY, 0});
+    act(&e, PASS, 0, 20 * 1000 + 1);
+    act(&e, REPLY, 0, 503);
     over(&e);
 }
 END_TEST
@@ -808,13 +818,11 @@ START_TEST(nothing_stays_behind_a_shorter_head)
 {
     struct engine e;
     engine_start(&e, CONF);
-    play(&e, &(struct step){OPEN, GET, 0, XS_RECV, 0});
-    play(&e, &(struct step){END, 0, 0, XS_RECV, 0});
-    play(&e, &(struct step){SETTLE, 0, 0, XS_TRY, 0});
+    send_out(&e, GET);
     buf_putz(&e.x->out, "X-Security-Token: of-the-first-attempt\r\n");
-    play(&e, &(struct step){UP, BUSY, 0, XS_WAIT, 0});
-    play(&e, &(struct step){PASS, 0, 101, XS_WAIT, 0});
-    play(&e, &(struct step){SETTLE, 0, 0, XS_TRY, 0});
+    act(&e, UP, BUSY, 0);
+    act(&e, PASS, 0, 101);
+    act(&e, SETTLE, 0, 0);
     ck_assert_uint_eq(fake_up.starts, 2);
     ck_assert_ptr_null(memmem(e.x->out.p, e.x->out.size, "of-the-first-attempt", 20));
     over(&e);
