@@ -2,6 +2,7 @@
 /* The form of single strings: addresses, hosts, patterns, names. Each judge gets the value and says
  * what is wrong with it, as a sentence that goes on after the quoted value. Pure. */
 #include "conf/conf_int.h"
+#include "http/uri.h"
 
 static bool no(struct buf *why, const char *reason)
 {
@@ -30,13 +31,16 @@ static bool is_port(struct str s, unsigned *port)
     return true;
 }
 
-/* A host name, an IPv4 address, or (bracketed) an IPv6 address without its brackets. */
+/* A host name, an IPv4 address, or (bracketed) an IPv6 address without its brackets, perhaps with
+ * the %ZONE of a link-local one. */
 static bool is_host(struct str s, bool bracketed)
 {
     if (s.n == 0 || s.n > 253)
         return false;
-    if (bracketed)
-        return made_of(s, ":.%") && memchr(s.p, ':', s.n);
+    if (bracketed) {
+        struct str zone = s, address = str_cut(&zone, '%');
+        return uri_is_ipv6(address) && (!zone.p || (zone.n && made_of(zone, "-_.")));
+    }
     return made_of(s, "-_.") && s.p[0] != '.' && s.p[0] != '-';
 }
 
@@ -179,6 +183,20 @@ bool conf_check_origin(struct str v, struct buf *why)
     return ok || no(why, "must be http:// or https://, a host and perhaps :PORT, without a path");
 }
 
+/* USER[:PASSWORD] of a proxy, as libcurl can take it: it ends them, or the host, at the characters
+ * named here, refuses blanks, and does without the proxy where an escape is a control byte. */
+static bool proxy_user(struct str s, struct buf *why)
+{
+    for (size_t i = 0; i < s.n; i++) {
+        if (memchr("/?#@ ", s.p[i], 5))
+            return no(why, "must have / ? # @ and blanks in user and password written as "
+                           "%2F %3F %23 %40 %20");
+        if (s.p[i] == '%' && i + 1 < s.n && (s.p[i + 1] == '0' || s.p[i + 1] == '1'))
+            return no(why, "must not have control bytes in user and password");
+    }
+    return true;
+}
+
 bool conf_check_proxy(struct str v, struct buf *why)
 {
     static const char *const schemes[] = {"http://", "https://", "socks5://", "socks5h://"};
@@ -199,10 +217,8 @@ bool conf_check_proxy(struct str v, struct buf *why)
             rest.n = 0; /* another scheme */
     for (size_t i = rest.n; i > 0; i--)
         if (rest.p[i - 1] == '@') {
-            /* libcurl would end the host there, and take the rest for a path. */
-            for (size_t j = 0; j < i; j++)
-                if (memchr("/?#", rest.p[j], 3))
-                    return no(why, "must have / ? # in user and password written as %2F %3F %23");
+            if (!proxy_user(str_n(rest.p, i - 1), why))
+                return false;
             rest = str_n(rest.p + i, rest.n - i);
             break;
         }

@@ -92,7 +92,7 @@ static enum err bad_host(struct str s, const char *reason, struct err_detail *wh
                    s.n ? s.p : "", reason);
 }
 
-static bool is_ipv6(struct str s)
+bool uri_is_ipv6(struct str s)
 {
     char text[INET6_ADDRSTRLEN];
     struct in6_addr addr;
@@ -113,7 +113,7 @@ enum err uri_host(struct str s, struct uri_host *out, struct err_detail *why)
             return bad_host(s, "lacks the ']' of an IPv6 address", why);
         out->host = str_n(rest.p + 1, (size_t)(close - rest.p) - 1);
         out->ipv6 = true;
-        if (!is_ipv6(out->host))
+        if (!uri_is_ipv6(out->host))
             return bad_host(s, "is not an IPv6 address in brackets", why);
         rest = str_n(close + 1, rest.n - out->host.n - 2);
         if (rest.n && rest.p[0] != ':')

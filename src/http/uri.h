@@ -33,6 +33,9 @@ struct uri_host {
 };
 NODISCARD enum err uri_host(struct str s, struct uri_host *out, struct err_detail *why);
 
+/* Whether s is an IPv6 address, without brackets and without a zone. */
+NODISCARD bool uri_is_ipv6(struct str s);
+
 /* One query parameter, name and value encoded canonically (everything but A-Za-z0-9-_.~ as %XX). */
 struct uri_pair {
     struct str name, value;

@@ -5,7 +5,7 @@
 #include "io/conn_int.h"
 
 #include "base/log.h"
-#include "io/curl_start.h"
+#include "io/curl_common.h"
 #include <errno.h>
 #include <linux/sockios.h>
 #include <openssl/err.h>

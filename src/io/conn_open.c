@@ -4,6 +4,7 @@
 #include "io/conn_int.h"
 
 #include "base/clock.h"
+#include "io/curl_common.h"
 #include "io/listen.h"
 #include <arpa/inet.h>
 #include <errno.h>
@@ -231,9 +232,7 @@ static void finish(struct conn *c, CURLcode rc)
         snprintf(c->why, sizeof c->why,
                  "the name leads to a loopback, link-local or metadata address; name the host in "
                  "connect_to or endpoint.services if it is meant");
-    else if (rc != CURLE_OK && !c->why[0])
-        snprintf(c->why, sizeof c->why, "%s", curl_easy_strerror(rc));
-    c->ops->connected(c, e, c->why);
+    c->ops->connected(c, e, rc == CURLE_OK ? c->why : curl_reason(c->why, (int)rc));
 }
 
 static void step(struct conn *c, curl_socket_t fd, int mask)

@@ -4,7 +4,7 @@
  * bounded, and another thread can end it through a descriptor. */
 #include "io/fetch.h"
 #include "base/clock.h"
-#include "io/curl_start.h"
+#include "io/curl_common.h"
 
 #include <curl/curl.h>
 #include <openssl/ssl.h>
@@ -248,8 +248,7 @@ static enum err conclude(struct transfer *t, const struct fetch_request *q, CURL
                        t->r->body.max);
     if (e == ERR_SHUTTING_DOWN)
         return err_set(why, e, "%.*s: given up, the process is shutting down", STR_ARG(at));
-    return err_set(why, e, "%.*s: %s", STR_ARG(at),
-                   t->error[0] ? t->error : curl_easy_strerror(code));
+    return err_set(why, e, "%.*s: %s", STR_ARG(at), curl_reason(t->error, (int)code));
 }
 
 static void note_address(struct transfer *t)

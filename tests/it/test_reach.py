@@ -2,6 +2,8 @@
 """How the upstream is reached: through an HTTP proxy, with a client certificate, by which TLS
 version, at which address."""
 
+import base64
+import re
 import socket
 import ssl
 
@@ -96,6 +98,24 @@ def test_through_the_environments_proxy(daemon, upstream, tunnel, name):
     d = daemon(connect_to=None, _env={name: t.url})
     assert_ok(d.request("GET", ECHO, [REGION]))
     assert len(t.heads) == 1
+
+
+def test_a_proxys_password_reaches_it_and_nobody_else(daemon, upstream, tunnel):
+    t = tunnel()
+    d = daemon(connect_to=None, proxy={"https_proxy": t.url.replace("//", "//corp:P%40ss%2Fw0rd@")})
+    assert_ok(d.request("GET", ECHO, [REGION]))
+    assert "\r\nProxy-Authorization: Basic %s\r\n" % base64.b64encode(b"corp:P@ss/w0rd").decode() in t.heads[0]
+    assert upstream.one().get("Proxy-Authorization") is None
+    assert "ss%2Fw0rd" not in d.log and "P@ss" not in d.log
+
+
+@pytest.mark.parametrize("password", ["P@ssw0rd", "P ssw0rd", "P%0Assw0rd", "P/ssw0rd"])
+def test_a_password_that_would_lead_past_the_proxy(tmp_path, password):
+    """libcurl takes a part of it for the host, or leaves the proxy out without a word."""
+    (tmp_path / "a.conf").touch(0o600)
+    r = command("check", "-c", tmp_path / "a.conf", env={"https_proxy": "http://corp:%s@127.0.0.1:9" % password})
+    assert r.returncode == 1 and "ssw0rd" not in r.stdout + r.stderr
+    assert re.fullmatch(r"env https_proxy: proxy.https_proxy: the value must .* in user and password.*\n", r.stderr)
 
 
 @needs_ipv6

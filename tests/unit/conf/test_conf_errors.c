@@ -6,7 +6,13 @@ struct broken {
     const char *text, *want; /* lines of a.conf; what is said about it */
 };
 
-#define L1       "a.conf:1: "
+#define L1 "a.conf:1: "
+#define PROXY_FORM                                                                                 \
+    "proxy.http_proxy: the value must be "                                                         \
+    "[http://|https://|socks5://|socks5h://][USER:PASSWORD@]HOST[:PORT]\n"
+#define PROXY_ESCAPES                                                                              \
+    "proxy.http_proxy: the value must have / ? # @ and blanks in user and password written as "    \
+    "%2F %3F %23 %40 %20\n"
 #define STS_KEYS " sts_endpoint sts_scheme sts_region\n"
 
 /* Wrong keys and types. */
@@ -118,15 +124,16 @@ static const struct broken values[] = {
                                        "HOST:PORT:CONNECT-HOST:CONNECT-PORT, each perhaps empty\n"},
     {"connect_to = [ \"a:1:b:x\" ];", L1
      "connect_to: \"a:1:b:x\" must be HOST:PORT:CONNECT-HOST:CONNECT-PORT, each perhaps empty\n"},
-    {"proxy: { http_proxy = \"ftp://u:hidden@h\"; };",
-     L1 "proxy.http_proxy: the value must be "
-        "[http://|https://|socks5://|socks5h://][USER:PASSWORD@]HOST[:PORT]\n"},
-    {"proxy: { http_proxy = \"http://u:hid/den@h:1\"; };", L1
-     "proxy.http_proxy: the value must have / ? # in user and password written as %2F %3F %23\n"},
-    {"proxy: { http_proxy = \"u:hidden?@h\"; };", L1
-     "proxy.http_proxy: the value must have / ? # in user and password written as %2F %3F %23\n"},
-    {"proxy: { http_proxy = \"http://h/p@q\"; };", L1
-     "proxy.http_proxy: the value must have / ? # in user and password written as %2F %3F %23\n"},
+    {"proxy: { http_proxy = \"ftp://u:hidden@h\"; };", L1 PROXY_FORM},
+    {"proxy: { http_proxy = \"http://u:hidden@[zz::1]:1\"; };", L1 PROXY_FORM},
+    {"proxy: { http_proxy = \"http://u:hidden@[::1%]:1\"; };", L1 PROXY_FORM},
+    {"proxy: { http_proxy = \"http://u:hid@den@h:1\"; };", L1 PROXY_ESCAPES},
+    {"proxy: { http_proxy = \"http://u:hid den@h:1\"; };", L1 PROXY_ESCAPES},
+    {"proxy: { http_proxy = \"http://u:hidden%0A@h:1\"; };",
+     L1 "proxy.http_proxy: the value must not have control bytes in user and password\n"},
+    {"proxy: { http_proxy = \"http://u:hid/den@h:1\"; };", L1 PROXY_ESCAPES},
+    {"proxy: { http_proxy = \"u:hidden?@h\"; };", L1 PROXY_ESCAPES},
+    {"proxy: { http_proxy = \"http://h/p@q\"; };", L1 PROXY_ESCAPES},
     {"security: { allowed_hosts = [ \"*.x\", \"a*\" ]; };",
      L1 "security.allowed_hosts: \"a*\" must be HOST, HOST:PORT or *.DOMAIN\n"},
     {"security: { allowed_origins = [ \"https://a/b\" ]; };",
@@ -373,7 +380,7 @@ START_TEST(the_other_side_of_each_rule)
         "listen = ( { address = \"unix:/a\"; mode = \"640\"; allowed_gids = [ 5 ]; } );",
         "listen = [ \"localhost:0\" ]; admin: { listen = \"localhost:0\"; };",
         "proxy: { https_proxy = \"http://localhost:8751\"; http_proxy = \"proxy.corp:8750\"; };",
-        "proxy: { https_proxy = \"socks5h://u:p@[::1]:9/\"; http_proxy = \"u:p%2F@x@h:1\"; };",
+        "proxy: { https_proxy = \"socks5h://u:p@[::1]:9/\"; http_proxy = \"u:p%2F%40%zx%@h:1\"; };",
         "policies = ( { name = \"r\"; mode = \"record\"; } ); policy = \"r\";",
         "policies = ( { name = \"r\"; allow = [ \"*:*\" ]; } ); clients = ( { name = \"a\"; "
         "access_key = \"k\"; secret_key = \"s\"; policy = \"r\"; } );",

@@ -220,6 +220,20 @@ START_TEST(the_environment_means_nothing)
 }
 END_TEST
 
+/* libcurl quotes the whole URL of a proxy that it can't read. */
+START_TEST(a_proxys_password_is_in_no_reason)
+{
+    static const char *const bad[] = {"http://u:hunter2@two@127.0.0.1:1", "hunter2://127.0.0.1:1",
+                                      "http://u:hunter2@[zz::1]:1"};
+    for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
+        net.http_proxy = bad[i];
+        ck_assert_int_ne(run(), ERR_OK);
+        ck_assert_msg(!strstr(why.text, "hunter2"), "%s", why.text);
+        ck_assert_ptr_nonnull(strstr(why.text, "proxy.http_proxy"));
+    }
+}
+END_TEST
+
 START_TEST(a_proxy_is_tunnelled_through)
 {
     char proxy[64];
@@ -296,6 +310,7 @@ int main(void)
     tcase_add_test(c, nobody_listens);
     tcase_add_test(c, another_thread_can_end_it);
     tcase_add_test(c, the_environment_means_nothing);
+    tcase_add_test(c, a_proxys_password_is_in_no_reason);
     tcase_add_test(c, a_proxy_is_tunnelled_through);
     tcase_add_test(c, connect_to_keeps_the_host);
     tcase_add_test(c, only_http);
