@@ -16,10 +16,6 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 
-/* What is asked of a socket at a time is more than this, by OpenSSL as by up_io.c: a read that
- * brought less has emptied it. */
-enum { SHORT_READ = 8 * 1024 };
-
 int conn_ssl_index = -1;
 
 bool conn_global_init(void)
@@ -240,17 +236,12 @@ enum conn_io conn_recv(struct conn *c, char *p, size_t n, size_t *done)
     *done = 0;
     if (c->via == VIA_SSL) {
         no_old_errors();
-        uint64_t before = BIO_number_read(SSL_get_rbio(c->ssl));
         int rc = SSL_read_ex(c->ssl, p, n, done);
-        uint64_t came = BIO_number_read(SSL_get_rbio(c->ssl)) - before;
-        r = rc == 1 ? CONN_OK : ssl_outcome(c, rc);
-        if (came || r == CONN_AGAIN) /* else they were there since an earlier read */
-            c->came = r == CONN_AGAIN ? 0 : came;
-        return r;
+        return rc == 1 ? CONN_OK : ssl_outcome(c, rc);
     }
     if (c->via == VIA_SOCKET) {
         r = socket_outcome(c, recv(c->io.fd, p, n, MSG_DONTWAIT), done);
-        c->came = *done;
+        c->emptied = *done < n;
     } else {
         r = curl_outcome(curl_easy_recv(c->easy, p, n, done));
     }
@@ -259,7 +250,7 @@ enum conn_io conn_recv(struct conn *c, char *p, size_t n, size_t *done)
 
 bool conn_is_drained(const struct conn *c)
 {
-    return c->via != VIA_CURL && !c->hung_up && c->came < SHORT_READ &&
+    return c->via != VIA_CURL && !c->hung_up && c->emptied &&
            !(c->via == VIA_SSL && SSL_has_pending(c->ssl));
 }
 

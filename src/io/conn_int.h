@@ -54,7 +54,8 @@ struct conn {
     struct list link;                           /* in *ctx->dead */
     bool tls, https_proxy, private_ok, refused_private, refused_own, closed;
     bool hung_up;       /* an event told of an end */
-    uint64_t came;      /* bytes that the last read took from the socket; 0: it was empty */
+    bool emptied;       /* the last read of the socket brought less than was asked for, and no event
+                         * has told of more since */
     bool no_descriptor; /* the system had none for a socket */
     int os_error;       /* errno of the failure that ended it; 0 for none */
     char why[CURL_ERROR_SIZE];

@@ -187,7 +187,20 @@ static void io_ready(struct loop_fd *w, uint32_t events)
 {
     struct conn *c = CONTAINER_OF(w, struct conn, io);
     c->hung_up = c->hung_up || (events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR));
+    c->emptied = c->emptied && !(events & EPOLLIN);
     c->ops->ready(c, events);
+}
+
+/* OpenSSL asks the socket for as much as its buffer holds, but for exactly the rest of a record
+ * whose head it has: only what it asked for tells whether a read was short. */
+static long on_bio(BIO *b, int oper, const char *buf, size_t asked, int cmd, long arg, int ret,
+                   size_t *got)
+{
+    struct conn *c = (struct conn *)(void *)BIO_get_callback_arg(b);
+    (void)buf, (void)cmd, (void)arg;
+    if (oper == (BIO_CB_READ | BIO_CB_RETURN))
+        c->emptied = ret <= 0 || *got < asked;
+    return ret;
 }
 
 /* Bytes go straight over what libcurl set up. Its own send and receive walk its connection cache on
@@ -196,8 +209,11 @@ static void choose_path(struct conn *c, curl_socket_t fd)
 {
     if (!c->tls)
         c->via = c->https_proxy ? VIA_CURL : VIA_SOCKET;
-    else if (c->ssl && !c->https_proxy && SSL_set_fd(c->ssl, fd) == 1)
+    else if (c->ssl && !c->https_proxy && SSL_set_fd(c->ssl, fd) == 1) {
+        BIO_set_callback_arg(SSL_get_rbio(c->ssl), (char *)c);
+        BIO_set_callback_ex(SSL_get_rbio(c->ssl), on_bio);
         c->via = VIA_SSL;
+    }
 }
 
 /* libcurl is done with connecting, one way or the other. */

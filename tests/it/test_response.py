@@ -168,10 +168,11 @@ def test_extra_bytes_are_never_seen_by_the_next(daemon, upstream, extra, body): 
 
 
 @pytest.mark.parametrize("plain", [False, True])
-@pytest.mark.parametrize("size", [5, 16384, 65536])
+@pytest.mark.parametrize("size", [5, 12000, 16384, 16500, 18384, 24000, 65536])
 def test_extra_bytes_behind_what_one_read_brings(daemon, upstream, make_upstream, size, plain):
     """They are there when the answer ends, but in a TLS record of their own, or behind the 64 KiB of one
-    read: no event will tell of them, and the next request must not find them."""
+    read: no event will tell of them, and the next request must not find them. OpenSSL fills its 16 KiB,
+    then reads exactly the rest of a record that it has begun, be it small."""
     u = make_upstream(cert=None) if plain else upstream
     d = daemon(_upstream=u, endpoint={"scheme": "http"} if plain else None)
     poison = OK + "Content-Length: 6\r\n\r\npoison"
@@ -183,6 +184,7 @@ def test_extra_bytes_behind_what_one_read_brings(daemon, upstream, make_upstream
             ex.send(head % len(body) + body)
             ex.send(poison)
     u.on("r", both_at_once)
+    assert_ok(d.request("GET", target("n")))  # what a handshake leaves to be read is read now
     r = assert_ok(d.request("GET", target("r")))
     assert r.body == body.encode()
     for i in range(3):
