@@ -120,9 +120,9 @@ static bool on_reply(void *user, struct front_reply *out)
     return true;
 }
 
-static void on_gone(void *user, bool completed)
+static void on_gone(void *user, enum front_end end, const char *why)
 {
-    (void)completed;
+    (void)end, (void)why;
     struct sandbox_req *r = user;
     if (!r)
         return;

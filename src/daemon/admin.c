@@ -327,9 +327,9 @@ static bool on_reply(void *user, struct front_reply *out)
     return true;
 }
 
-static void on_gone(void *user, bool completed)
+static void on_gone(void *user, enum front_end end, const char *why)
 {
-    (void)completed; /* who asked to quit need not wait for the answer */
+    (void)end, (void)why; /* who asked to quit need not wait for the answer */
     struct admin_req *r = user;
     if (!r)
         return;

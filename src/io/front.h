@@ -30,6 +30,11 @@ struct front_reply {
 
 enum { FRONT_PULL_AGAIN = 0, FRONT_PULL_END = -1, FRONT_PULL_ABORT = -2 };
 enum front_next { FRONT_READ, FRONT_REFUSE };
+enum front_end {
+    FRONT_SAID,     /* the answer went out whole */
+    FRONT_LEFT,     /* it did not: the client left, or was given up */
+    FRONT_REPLACED, /* it can't be given to this client: a 502 went out in its place */
+};
 
 struct front_ops {
     /* A head arrived. Returns the owner's request object through *user. FRONT_READ: the body will
@@ -51,8 +56,8 @@ struct front_ops {
     /* The next body bytes: up to n into p; returns a count > 0 or FRONT_PULL_… (AGAIN: front_resume
      * follows). May be NULL where no answer has `stream`. */
     long (*pull)(void *user, char *p, size_t n);
-    /* Over. completed: the answer went out whole. */
-    void (*gone)(void *user, bool completed);
+    /* Over. why: the 502's reason, "" with the other two. */
+    void (*gone)(void *user, enum front_end end, const char *why);
 };
 
 struct front_options {
@@ -62,8 +67,8 @@ struct front_options {
     unsigned max_connections;
     size_t max_header;          /* libmicrohttpd's memory pool per connection, bytes */
     uint64_t max_body;          /* for the gate */
-    uint64_t idle_timeout_ns;   /* keep-alive connection without a request */
-    uint64_t header_timeout_ns; /* absolute, from the first byte (or accept) to the complete head */
+    uint64_t idle_timeout_ns;   /* connection without a byte of a request, its first included */
+    uint64_t header_timeout_ns; /* absolute, from a request's first byte to its complete head */
     uint64_t write_timeout_ns;  /* longest time a client takes nothing of an answer */
     uint64_t silence_ns;        /* the last resort, where none of these and no limit of the owner's
                                    runs: longer than all of them, also than those to come */

@@ -21,8 +21,10 @@ enum front_phase {
 };
 
 enum { FRONT_DISCARD_MAX = 1 << 20, FRONT_EARLY_BODY_MAX = 256 * 1024, FRONT_RAW_MAX = 512 };
-/* How long a client may go on sending a body that nobody wants any more. */
+/* How long a client may go on sending a body that nobody wants any more; before it is answered, how
+ * long each FRONT_DISCARD_STEP of it may take, so that who sends first and reads then is heard. */
 #define FRONT_LINGER_NS (2 * NS_PER_SEC)
+enum { FRONT_DISCARD_STEP = 64 * 1024 };
 /* An answer expected within this time, and within so many runs of libmicrohttpd, is waited for
  * without suspending (front_req.c, wait). */
 #define FRONT_HOLD_NS (20 * NS_PER_MS)
@@ -51,9 +53,10 @@ struct front_conn {
     bool answered;  /* it has had an answer: idle, it may be closed at any time */
     bool gone;      /* the peer left or we gave up: the connection ends at the next run */
     bool lingering; /* the answer was written past libmicrohttpd */
-    bool unsaid;    /* … but not whole, or an error was in its place */
+    bool unsaid;    /* … but not whole */
     bool own_reads; /* lingering with the connection suspended: we drain the descriptor */
     size_t drained;
+    const char *instead; /* why an error was in the answer's place; NULL: it was not */
     enum { UID_UNASKED, UID_KNOWN, UID_UNKNOWN } uid_state; /* of a TCP peer */
     uid_t uid;
     struct peer peer;

@@ -145,7 +145,7 @@ static void say_so_instead(struct front_req *fr, struct buf *out)
                           : "the answer came before the request was complete, and not whole";
     buf_reset(out);
     buf_put(out, all, raw_error(all, sizeof all, ERR_PROTOCOL, "Bad Gateway", why));
-    fr->c->unsaid = true;
+    fr->c->instead = why;
 }
 
 void front_answer_early(struct front_req *fr, const struct front_reply *r)

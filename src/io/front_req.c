@@ -200,8 +200,12 @@ static enum MHD_Result first_call(struct front_req *fr, struct MHD_Connection *m
 static enum MHD_Result discard_some(struct front_req *fr, size_t *size)
 {
     struct front_reply r = {0};
+    size_t steps = fr->discarded / FRONT_DISCARD_STEP;
     fr->discarded += *size;
     *size = 0;
+    if (fr->c->phase == PHASE_LINGER && !fr->c->lingering &&
+        fr->discarded / FRONT_DISCARD_STEP > steps)
+        front_phase_set(fr->c, PHASE_LINGER);
     if (fr->discarded <= FRONT_DISCARD_MAX || fr->c->lingering || fr->f->o.tls_cert_pem)
         return MHD_YES;
     if (!fr->f->o.ops->reply(fr->user, &r))
@@ -272,14 +276,16 @@ void front_on_completed(void *cls, struct MHD_Connection *mc, void **con_cls,
         return;
     *con_cls = NULL;
     if (fr->c) {
-        bool ok =
-            toe == MHD_REQUEST_TERMINATED_COMPLETED_OK || (fr->c->lingering && !fr->c->unsaid);
+        bool out = toe == MHD_REQUEST_TERMINATED_COMPLETED_OK || fr->c->lingering;
+        enum front_end end = !out || fr->c->unsaid ? FRONT_LEFT
+                             : fr->c->instead      ? FRONT_REPLACED
+                                                   : FRONT_SAID;
         fr->c->req = NULL;
         fr->f->more = fr->f->more || fr->c->early;
         fr->c->early = false;
         fr->c->answered = true;
         if (fr->opened && fr->user)
-            fr->f->o.ops->gone(fr->user, ok);
+            fr->f->o.ops->gone(fr->user, end, end == FRONT_REPLACED ? fr->c->instead : "");
         if (!fr->c->gone && !fr->c->lingering)
             front_phase_set(fr->c, PHASE_IDLE);
     }

@@ -343,14 +343,19 @@ static long on_pull(void *user, char *p, size_t n)
     return (long)n;
 }
 
-static void on_gone(void *user, bool completed)
+static void on_gone(void *user, enum front_end end, const char *why)
 {
     struct xfer *x = user;
     x->fr = NULL;
     if (x->rated && x->attempts == 0 && x->state != XS_REPLY)
         ratelimit_return(x->gen->rules->rates, x->route.service, x->route.action);
-    if (!completed && x->err == ERR_OK)
+    if (end == FRONT_LEFT && x->err == ERR_OK)
         x->client_gone = true;
+    if (end == FRONT_REPLACED && x->err == ERR_OK) {
+        x->err = err_set(&x->why, ERR_PROTOCOL, "%s", why);
+        x->status = (unsigned)err_status(x->err);
+        x->bytes_out = 0;
+    }
     xfer_give_up(x);
     xfer_account(x);
     xfer_go(x, XS_DEAD);

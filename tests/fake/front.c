@@ -93,7 +93,7 @@ void fake_front_gone(struct front_req *fr, bool completed)
         return;
     fr->open = false;
     if (fr->user)
-        fr->ops->gone(fr->user, completed);
+        fr->ops->gone(fr->user, completed ? FRONT_SAID : FRONT_LEFT, "");
 }
 
 /* ---- what the engine may call ---- */

@@ -258,6 +258,19 @@ def test_a_slow_but_steady_upload_is_fine(daemon, upstream):
     assert time.monotonic() - start > 1 and r.result["BodyLen"] == len(body)
 
 
+def test_a_refused_upload_that_goes_on_is_heard_to_its_end(shared):
+    """A client that sends everything first and reads then gets the refusal, not a reset."""
+    part = b"b" * 80 * 1024
+    with shared.client() as c:
+        c.send(c.head("POST", "/?Action=X&Version=2020-01-01",
+                      [("X-Sigferry-Nonsense", "1"), ("Content-Length", str(8 * len(part)))]))
+        for _ in range(8):  # longer in all than the time for one that sends nothing, and as much again
+            time.sleep(0.6)
+            c.send(part)
+        assert_error(c.response(), 400, "InvalidOption")
+        assert_ok(c.request("GET", ECHO, [SERVICE]))
+
+
 @pytest.mark.parametrize("used", [False, True])
 def test_an_idle_connection_is_closed(strict, place, upstream, used):
     with strict.client(place) as c:

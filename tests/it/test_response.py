@@ -255,4 +255,4 @@ def test_a_big_head_whose_body_comes_later(shared, upstream, big, size):
     more.set()
     assert (r.status, r.get("X-Sigferry-Error"), r.whole) == (502, "UpstreamProtocolError", True)
     assert "max_header" in r.json["ResponseMetadata"]["Error"]["Message"]
-    shared.wait_log("action=Echo .* error=ClientGone", after=mark)
+    shared.wait_log("action=Echo .* status=502 .* bytes_out=0 .* error=UpstreamProtocolError reason=.*max_header", after=mark)

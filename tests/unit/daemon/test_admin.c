@@ -159,7 +159,7 @@ static unsigned ask_host(const char *method, const char *target, const char *hos
         n += (size_t)snprintf(fields + n, sizeof fields - n, "%.*s: %.*s\n",
                               STR_ARG(r.hdrs[i].name), STR_ARG(r.hdrs[i].value));
     ck_assert_uint_eq(quits, 0); /* not before the answer is out */
-    admin_front_ops.gone(user, true);
+    admin_front_ops.gone(user, FRONT_SAID, "");
     return status;
 }
 
