@@ -245,7 +245,7 @@ void admin_gist(struct admin_answer *a)
     static const char *const marks[] = {"\"Message\":\"", "\"reason\":\""};
     a->body[strcspn(a->body, "\r\n")] = '\0';
     for (char *p = a->body; *p; p++) /* for a terminal, from who knows whom */
-        if ((unsigned char)*p < ' ' || *p == 0x7f)
+        if (*p < ' ' || *p > '~')
             *p = ' ';
     for (size_t i = 0; i < ARRAY_LEN(marks); i++) {
         const char *from = strstr(a->body, marks[i]);

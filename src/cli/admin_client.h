@@ -26,7 +26,7 @@ NODISCARD bool admin_seconds(const char *text, uint64_t *ns);
 NODISCARD bool admin_can_ask(const struct conf *c, char *msg, size_t msgsize);
 
 /* Cuts the answer's body down to what it says: its Message or reason when it is JSON with one, else
- * its first line, without control bytes. */
+ * its first line, with blanks for what is not printable ASCII. */
 void admin_gist(struct admin_answer *a);
 
 #endif

@@ -4,13 +4,15 @@
 #include "cli/cli.h"
 
 #include "cred/cred.h"
-#include <errno.h>
-#include <fcntl.h>
+#include "cred/cred_read.h"
 #include <stdlib.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
-enum { OPT_EXPLAIN = CLI_OPT_OWN, KEY_MAX = 192, WHERE_MAX = 4096 + 32 };
+enum {
+    OPT_EXPLAIN = CLI_OPT_OWN,
+    KEY_MAX = 192,
+    WHERE_MAX = 4096 + 32,
+    FILE_MAX = 1 << 20, /* no provider takes larger ones */
+};
 
 static const char help[] =
     "Usage: sigferry check [OPTION]...\n"
@@ -33,36 +35,33 @@ static void complain(const struct conf *conf, const char *profile, const char *k
     fprintf(stderr, "%s: %s: %s\n", conf_where(conf, path, where, sizeof where), path, reason);
 }
 
-/* A file that a provider reads later: it must be there and be readable now. */
+/* A file that a provider reads later, by the rule it will read it by. */
 static bool check_file(const struct conf *conf, const struct conf_profile *p, const char *key,
-                       const char *file)
+                       const char *file, enum cred_read_rule rule)
 {
-    struct stat st;
-    char reason[256];
+    struct err_detail why = {""};
+    struct buf content;
 
     if (!*file)
         return true;
-    int fd = open(file, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
-    bool opened = fd >= 0 && fstat(fd, &st) == 0;
-    (void)snprintf(reason, sizeof reason, "cannot open the file: %s",
-                   opened ? "it is not a regular file" : strerror(errno));
-    if (fd >= 0)
-        (void)close(fd);
-    if (opened && S_ISREG(st.st_mode))
-        return true;
-    complain(conf, p->name, key, reason);
-    return false;
+    buf_init(&content, FILE_MAX);
+    bool ok = cred_read_file(file, conf->security.strict_file_permissions ? rule : CRED_READ_EXEMPT,
+                             NULL, &content, &why);
+    buf_wipe(&content);
+    if (!ok)
+        complain(conf, p->name, key, why.text);
+    return ok;
 }
 
 static bool check_profile(struct conf *conf, const struct conf_profile *p)
 {
     struct err_detail why = {""};
     /* ~/ is the home directory of whoever runs the daemon, not of whoever checks. */
-    bool ok =
-        strncmp(p->config_file, "~/", 2) == 0 || check_file(conf, p, "config_file", p->config_file);
+    bool ok = strncmp(p->config_file, "~/", 2) == 0 ||
+              check_file(conf, p, "config_file", p->config_file, CRED_READ_STRICT);
 
-    ok = check_file(conf, p, "oidc_token_file", p->oidc_token_file) && ok;
-    ok = check_file(conf, p, "saml_response_file", p->saml_response_file) && ok;
+    ok = check_file(conf, p, "oidc_token_file", p->oidc_token_file, CRED_READ_EXEMPT) && ok;
+    ok = check_file(conf, p, "saml_response_file", p->saml_response_file, CRED_READ_STRICT) && ok;
     /* The two providers that need nobody's answer. */
     if (strcmp(p->provider, "file") != 0 && strcmp(p->provider, "static") != 0)
         return ok;

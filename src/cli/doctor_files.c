@@ -9,7 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { PATH_LEN = 4096 };
+enum { PATH_LEN = 4096, KEY_LEN = 192 };
 
 enum kind {
     PUBLIC, /* anybody may read it */
@@ -17,13 +17,35 @@ enum kind {
     GIVEN,  /* somebody else's business: a service manager or an orchestrator put it there */
 };
 
+/* Whether the configuration file itself, not an included one or the environment, gives that key of
+ * a group. */
+static bool stands_in_file(const struct conf *c, const char *group, const char *key)
+{
+    char path[KEY_LEN], where[PATH_LEN + 32];
+    size_t n = strlen(c->path);
+    (void)snprintf(path, sizeof path, "%s.%s", group, key);
+    (void)conf_where(c, path, where, sizeof where);
+    return strncmp(where, c->path, n) == 0 && where[n] == ':';
+}
+
 static bool config_has_secrets(const struct conf *c)
 {
-    bool has = c->nclients || c->security.nclient_tokens;
-    for (size_t i = 0; i < c->nlisten; i++)
-        has = has || c->listen[i].nclient_tokens;
-    for (size_t i = 0; i < c->nprofiles; i++)
-        has = has || c->profiles[i].secret_key || c->profiles[i].session_token;
+    char group[KEY_LEN];
+    bool has = c->security.nclient_tokens && stands_in_file(c, "security", "client_tokens");
+    for (size_t i = 0; i < c->nclients; i++) {
+        (void)snprintf(group, sizeof group, "clients[%zu]", i);
+        has = has || stands_in_file(c, group, "secret_key");
+    }
+    for (size_t i = 0; i < c->nlisten; i++) {
+        (void)snprintf(group, sizeof group, "listen[%zu]", i);
+        has = has || (c->listen[i].nclient_tokens && stands_in_file(c, group, "client_tokens"));
+    }
+    for (size_t i = 0; i < c->nprofiles; i++) {
+        const struct conf_profile *p = &c->profiles[i];
+        (void)snprintf(group, sizeof group, "profiles.%s", p->name);
+        has = has || (p->secret_key && stands_in_file(c, group, "secret_key")) ||
+              (p->session_token && stands_in_file(c, group, "session_token"));
+    }
     return has;
 }
 
@@ -34,7 +56,7 @@ static const char *fault(const struct stat *st, enum kind kind, const char **cur
     if (!S_ISREG(st->st_mode))
         return "not a regular file";
     *cure = "chown it to the proxy's user or root, and run this as that user";
-    if (kind != GIVEN && st->st_uid != 0 && st->st_uid != geteuid())
+    if (kind == SECRET && st->st_uid != 0 && st->st_uid != geteuid())
         return "it belongs to another user";
     *cure = "chmod 600 it";
     if (kind == SECRET && (st->st_mode & 077))
@@ -135,7 +157,7 @@ static void check_profile(struct doctor *d, const struct conf_profile *p)
         {"oidc_token_file", p->oidc_token_file, GIVEN, AS_IS},
         {"saml_response_file", p->saml_response_file, SECRET, AS_IS},
     };
-    char key[192];
+    char key[KEY_LEN];
     for (size_t i = 0; i < ARRAY_LEN(files); i++) {
         (void)snprintf(key, sizeof key, "profiles.%s.%s", p->name, files[i].key);
         check_named(d, key, files[i].file, files[i].kind, files[i].naming);

@@ -321,16 +321,18 @@ static bool open_doors(const struct cli *c, const struct args *a, const struct c
 static bool open_front(const struct cli *c, const struct conf *conf, struct server *s)
 {
     char msg[256];
+    uint64_t idle = conf->timeouts.client_idle_ns, head = conf->timeouts.client_header_ns;
+    uint64_t taking = conf->timeouts.client_write_ns;
     struct front_options o = {.loop = &s->loop,
                               .ops = &sandbox_front_ops,
                               .owner = &s->sandbox,
                               .max_connections = CONNECTIONS_MAX,
                               .max_header = HEADER_MAX,
                               .max_body = conf->limits.max_body,
-                              .idle_timeout_ns = conf->timeouts.client_idle_ns,
-                              .header_timeout_ns = conf->timeouts.client_header_ns,
-                              .write_timeout_ns = conf->timeouts.client_write_ns,
-                              .silence_ns = conf->timeouts.client_idle_ns + 60 * NS_PER_SEC,
+                              .idle_timeout_ns = idle,
+                              .header_timeout_ns = head,
+                              .write_timeout_ns = taking,
+                              .silence_ns = idle + head + taking + 60 * NS_PER_SEC,
                               .tls_cert_pem = s->cert.cert,
                               .tls_key_pem = s->cert.key};
     s->front = front_new(&o, msg, sizeof msg);

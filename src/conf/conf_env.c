@@ -94,21 +94,20 @@ void conf_env_cloud(struct conf_loader *l, const struct conf_args *args)
     struct conf_pos pos = {.source = CONF_FLAG, .name = "--cloud"};
     struct buf *errs = l->errs, none;
     unsigned nerrs = l->nerrs;
-    const char *text = args->cloud;
+    struct str text = {args->cloud, args->cloud ? strlen(args->cloud) : 0}, key, value;
+    const char *variable = conf_env_get("SIGFERRY_CLOUD");
 
-    for (size_t i = args->nset; !text && i > 0; i--) {
-        struct str value = str_of(args->set[i - 1]), key = str_trim(str_cut(&value, '='));
-        if (str_eq(key, STR("cloud")))
-            text = value.p;
-    }
-    if (!text)
-        text = conf_env_get("SIGFERRY_CLOUD");
-    if (!text)
+    for (size_t i = args->nset; !text.p && i > 0; i--)
+        if (conf_pair(args->set[i - 1], &key, &value) && str_eq(key, STR("cloud")))
+            text = value;
+    if (!text.p && variable)
+        text = str_of(variable);
+    if (!text.p)
         return;
     /* An error is reported when its source's own turn comes. */
     buf_init(&none, 4096);
     l->errs = &none;
-    conf_set(l, "cloud", str_of(text), &pos);
+    conf_set(l, "cloud", text, &pos);
     buf_free(&none);
     l->errs = errs;
     l->nerrs = nerrs;

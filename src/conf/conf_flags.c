@@ -58,17 +58,27 @@ static void set_flag(struct conf_loader *l, const char *key, const char *flag, c
         conf_set(l, key, str_of(value), &pos);
 }
 
+bool conf_pair(const char *pair, struct str *key, struct str *value)
+{
+    *value = str_of(pair);
+    struct str before = str_cut(value, '=');
+    *key = str_trim(before);
+    if (value->p && key->n && before.p + before.n > key->p + key->n)
+        *value = str_trim(*value); /* "key = value" */
+    return value->p && key->n;
+}
+
 static void set_pair(struct conf_loader *l, const char *pair)
 {
     struct conf_pos pos = {.source = CONF_FLAG, .name = "--set"};
-    struct str value = str_of(pair), key = str_cut(&value, '=');
+    struct str key, value;
     char q[CONF_QUOTE_MAX];
 
-    if (!value.p || key.n == 0) {
+    if (!conf_pair(pair, &key, &value)) {
         conf_error(l, &pos, "", "needs key=value, not %s", conf_quote(str_of(pair), q));
         return;
     }
-    struct str name = arena_dup(&l->tmp, str_trim(key));
+    struct str name = arena_dup(&l->tmp, key);
     if (!name.p) {
         conf_error(l, &pos, "", "out of memory");
         return;

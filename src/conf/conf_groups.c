@@ -15,7 +15,7 @@ static const struct conf_name providers[] = {
     {"env", 0},     {"oidc", 0},        {"cli", 0},
     {"ecs", 0},     {"assume_role", 0}, {"assume_role_saml", 0},
     {NULL, 0}};
-static const struct conf_name schemes[] = {{"https", 0}, {"http", 0}, {NULL, 0}};
+static const struct conf_name sts_schemes[] = {{"", 0}, {"https", 0}, {"http", 0}, {NULL, 0}};
 static const struct conf_name modes[] = {
     {"enforce", POLICY_ENFORCE}, {"warn", POLICY_WARN}, {"record", POLICY_RECORD}, {NULL, 0}};
 
@@ -95,8 +95,9 @@ static const struct conf_row profile_rows[] = {
      .help = "How long the role's credentials live (oidc, assume_role, assume_role_saml)."},
     {"sts_endpoint", CT_STRING, 0, AT(sts_endpoint), .def = "", .check = conf_check_hostport,
      .help = "The STS host instead of the cloud's own (providers that use STS)."},
-    {"sts_scheme", CT_STRING, 0, AT(sts_scheme), .def = "https", .names = schemes,
-     .help = "How STS is spoken to (providers that use STS)."},
+    {"sts_scheme", CT_STRING, 0, AT(sts_scheme), .def = "", .names = sts_schemes,
+     .help = "How STS is spoken to (providers that use STS). Empty: as the tool's profile says "
+             "(cli), else https."},
     {"sts_region", CT_STRING, 0, AT(sts_region), .def = "", .check = conf_check_label,
      .help = "The region STS requests are signed for (providers that use STS)."},
 };

@@ -261,6 +261,9 @@ void conf_env_forget(void);
 void conf_flags_apply(struct conf_loader *l, const struct conf_args *args);
 /* A key given as text: a row, "profiles.NAME" or "profiles.NAME.KEY". */
 void conf_set(struct conf_loader *l, const char *key, struct str text, const struct conf_pos *pos);
+/* Takes what --set was given apart: blanks around the key are dropped, and with one before the "="
+ * those around the value as well. False when either is missing. */
+NODISCARD bool conf_pair(const char *pair, struct str *key, struct str *value);
 
 /* conf_check.c: judges of single strings; empty ones pass unless said otherwise. */
 conf_check_fn conf_check_address, conf_check_label, conf_check_hostport, conf_check_host_pattern,

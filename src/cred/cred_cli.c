@@ -76,12 +76,12 @@ static struct cred *mode_sts_token(const struct cli *cli)
     return own_keys(cli, true);
 }
 
-/* "https" is ours when nothing was said, too: then the tool's profile decides. */
+/* Where ours says nothing, the tool's profile decides. */
 static const char *scheme(const struct cli *cli)
 {
-    bool http = strcmp(cli->p->sts_scheme, "http") == 0 ||
-                cred_json_true(cred_json_get(cli->profile, "disable-ssl"));
-    return http ? "http" : "https";
+    if (cli->p->sts_scheme[0])
+        return cli->p->sts_scheme;
+    return cred_json_true(cred_json_get(cli->profile, "disable-ssl")) ? "http" : "https";
 }
 
 /* What the tool's profile says, under what ours says about STS. */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Reading files that hold credentials: what may be opened, how large it may be, and how a change is
- * noticed later. Private to src/cred. */
+ * noticed later. For src/cred, and for sigferry check, which looks at the same files. */
 #ifndef SIGFERRY_CRED_READ_H
 #define SIGFERRY_CRED_READ_H
 

@@ -366,7 +366,8 @@ bool cred_store_rejected(struct cred_store *s, unsigned profile, uint64_t cred_i
     pthread_mutex_lock(&s->mu);
     struct cred_slot *sl = find(s, profile, cred_id);
     uint64_t now = clock_fresh_ns();
-    bool hope = sl && cred_slot_refreshable(sl);
+    bool other = sl && sl->current && sl->current->id != cred_id; /* after a reload, keys too */
+    bool hope = other || (sl && cred_slot_refreshable(sl));
     bool asked = hope && sl->asked; /* by somebody before us: the outcome is still to come */
     if (hope && !asked && sl->current && sl->current->id == cred_id) {
         hope = sl->busy == CRED_FETCHING || !sl->rejected_ns ||

@@ -267,8 +267,8 @@ struct cred *cred_sts_assume_role(struct cred_ctx *ctx, const struct cred_role *
 {
     struct signed_headers h = {.n = 0};
     const char *host = or_else(role->endpoint, default_host(ctx->conf->cloud));
-    const struct str secrets[CRED_STS_SECRETS] = {secret_str(base->secret_key),
-                                                  secret_str(base->session_token)};
+    const struct str secrets[CRED_STS_SECRETS] = {
+        secret_str(base->secret_key), secret_str(base->session_token), str_of(base->access_key)};
     struct fetch_response r;
     struct buf url;
     struct cred *c = NULL;

@@ -42,7 +42,7 @@ NODISCARD struct cred *cred_oidc_fetch(struct cred_ctx *ctx, const struct cred_r
 
 /* Reads a response: Result.Credentials, or ResponseMetadata.Error. secrets are those that the
  * request held (unused places are empty): what quotes one is left out of why. */
-enum { CRED_STS_SECRETS = 2 };
+enum { CRED_STS_SECRETS = 3 };
 NODISCARD struct cred *cred_sts_parse(const char *provider, int status, struct str body,
                                       const struct str secrets[CRED_STS_SECRETS],
                                       struct err_detail *why);

@@ -328,3 +328,25 @@ def test_the_sample_configuration_is_valid():
     text = open(sample, encoding="utf-8").read()
     run = command("check", "-c", sample)
     assert run.returncode == 0 and "region" in text, (run, clean_env("/").get("HOME"))
+
+
+@pytest.mark.parametrize("profile,key", [
+    ({"provider": "cli"}, "config_file"),
+    ({"provider": "assume_role_saml", "role_trn": "trn:iam::2000000001:role/r",
+      "saml_provider_trn": "trn:iam::2000000001:saml-provider/p"}, "saml_response_file"),
+], ids=["cli", "saml"])
+def test_check_refuses_the_files_that_the_provider_will_refuse(conf, tmp_path, profile, key):
+    kept = tmp_path / "kept"
+    kept.write_text("{}")
+    path = conf("profiles: { default: { %s }; };" % " ".join(
+        '%s = "%s";' % kv for kv in {**profile, key: kept}.items()))
+    kept.chmod(0o644)
+    r = command("check", "-c", path)
+    assert r.returncode == 1 and re.search(r":\d+: profiles.default.%s: .* has mode 0644" % key, r.stderr), r
+    kept.chmod(0o600)
+    assert command("check", "-c", path).returncode == 0
+    kept.chmod(0o644)
+    assert command("check", "-c", path, "--set", "security.strict_file_permissions=false").returncode == 0
+    kept.unlink()
+    r = command("check", "-c", path)
+    assert r.returncode == 1 and "kept: No such file" in r.stderr

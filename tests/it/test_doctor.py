@@ -117,6 +117,28 @@ def test_a_configuration_others_may_read(conf, answering):
                for r, t in found["files"]), found
 
 
+def test_files_that_only_look_as_if_they_held_secrets(conf, answering, certs, tmp_path):
+    """What the daemon accepts, so does the doctor: secrets that stand elsewhere, authorities of another
+    user."""
+    answering()
+    authorities = tmp_path / "authorities.pem"
+    authorities.write_bytes(open(certs.ca, "rb").read())
+    authorities.chmod(0o644)
+    if os.geteuid() == 0:
+        os.chown(authorities, 65534, 65534)
+    key = tmp_path / "key.conf"
+    key.write_text('profiles: { default: { provider = "static"; access_key = "%s"; secret_key = "%s"; }; };\n'
+                   % (daemons.ACCESS_KEY, daemons.SECRET_KEY))
+    key.chmod(0o600)
+    path = conf('@include "key.conf"\n', mode=0o644, profiles=None, tls={"ca_file": str(authorities)})
+    assert all(r == "ok" for r, t in doctor(path)["files"]), doctor(path)
+    env = {"SIGFERRY_PROFILES_DEFAULT_ACCESS_KEY": daemons.ACCESS_KEY,
+           "SIGFERRY_PROFILES_DEFAULT_SECRET_KEY": daemons.SECRET_KEY}
+    path = conf(mode=0o644, profiles=Raw('{ default: { provider = "static"; }; }'),
+                tls={"ca_file": str(authorities)})
+    assert all(r == "ok" for r, t in doctor(path, env=env)["files"]), doctor(path, env=env)
+
+
 @pytest.mark.parametrize("change,words", [
     (lambda p: p.chmod(0o644), ["0644", "chmod 600"]),
     (lambda p: p.unlink(), ["No such file", "create it"]),

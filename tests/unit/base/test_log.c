@@ -229,13 +229,17 @@ END_TEST
 
 START_TEST(closed_stderr_drops)
 {
-    close(2);
-    ck_assert(log_open(&to_stderr));
-    uint64_t before = log_dropped();
-    errno = 42;
-    log_msg(LOG_INFO, "nowhere");
-    ck_assert_int_eq(errno, 42);
-    ck_assert_uint_eq(log_dropped(), before + 1);
+    for (int held = 0; held < 2; held++) { /* its place empty, or held by what can't be written */
+        close(2);
+        if (held)
+            ck_assert_int_eq(open("/dev/null", O_RDONLY), 2);
+        ck_assert(log_open(&to_stderr));
+        uint64_t before = log_dropped();
+        errno = 42;
+        log_msg(LOG_INFO, "nowhere");
+        ck_assert_int_eq(errno, 42);
+        ck_assert_uint_eq(log_dropped(), before + 1);
+    }
 }
 END_TEST
 

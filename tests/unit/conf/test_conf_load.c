@@ -32,7 +32,7 @@ START_TEST(defaults_top)
     ck_assert_uint_eq(c->nprofiles, 1);
     ck_assert_str_eq(c->profiles[0].name, "default");
     ck_assert_str_eq(c->profiles[0].provider, "default");
-    ck_assert_str_eq(c->profiles[0].sts_scheme, "https");
+    ck_assert_str_eq(c->profiles[0].sts_scheme, "");
     ck_assert_str_eq(c->profiles[0].role_trn, "");
     ck_assert_int_eq(c->profiles[0].duration_seconds, 3600);
     ck_assert_ptr_null(c->profiles[0].secret_key);
@@ -337,8 +337,12 @@ START_TEST(sdk_variables_by_cloud)
     ck_assert_str_eq(origin(c, "endpoint.use_dual_stack"), "env BYTEPLUS_ENABLE_DUALSTACK");
     ck_assert_str_eq(origin(c, "cloud"), "env SIGFERRY_CLOUD");
     conf_unref(c);
-    c = load_set("cloud=volcengine", " cloud\t=byteplus");
+    c = load_set("cloud=volcengine", " cloud\t= byteplus ");
     ck_assert_str_eq(c->region, "ap-b");
+    conf_unref(c);
+    c = load_set("log.format= %(message)s", "workers = 3");
+    ck_assert_str_eq(c->log.format, " %(message)s");
+    ck_assert_int_eq(c->workers, 3);
     conf_unref(c);
     c = load_set("cloud=byteplus", "cloud=volcengine");
     ck_assert_str_eq(c->region, "cn-a");

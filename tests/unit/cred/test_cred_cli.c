@@ -249,6 +249,10 @@ START_TEST(our_scheme_comes_before_the_tools)
     profile("\"mode\":\"RamRoleArn\",\"access-key\":\"A\",\"secret-key\":\"S\",\"role-name\":\"r\","
             "\"account-id\":\"21\"");
     ck_assert_str_eq(fetched(), "AKTPsts/secret-sts/token-sts/expires");
+    f.profiles[0].sts_scheme = "https"; /* what answers here does not speak TLS */
+    profile("\"mode\":\"RamRoleArn\",\"access-key\":\"A\",\"secret-key\":\"S\",\"role-name\":\"r\","
+            "\"account-id\":\"21\",\"disable-ssl\":true");
+    ck_assert_ptr_nonnull(strstr(fetched(), "https://"));
 }
 END_TEST
 

@@ -497,6 +497,28 @@ START_TEST(a_reload_during_a_fetch)
 }
 END_TEST
 
+START_TEST(keys_that_a_reload_replaced_are_another_credential)
+{
+    struct fixture g;
+    fixture_static(&f.profiles[0], "OLD", "s");
+    start();
+    uint64_t id = id_of(0);
+    fixture_init(&g, 1);
+    fixture_static(&g.profiles[0], "NEW", "s");
+    ck_assert(cred_store_reload(store, &g.conf));
+    ck_assert(cred_store_rejected(store, 0, id)); /* by a request that still has the old ones */
+    ck_assert(cred_view_sync(view, NULL));
+    ck_assert(!cred_view_busy(view, 0));
+    ck_assert_str_eq(key(0), "NEW");
+    ck_assert(!cred_store_rejected(store, 0, id_of(0)));
+    cred_view_free(view);
+    cred_store_free(store);
+    view = NULL;
+    store = NULL;
+    fixture_check(&g);
+}
+END_TEST
+
 START_TEST(a_role_follows_the_profile_it_is_assumed_with)
 {
     struct fixture g;
@@ -600,6 +622,7 @@ int main(void)
     tcase_add_test(c, the_status_is_masked);
     tcase_add_test(c, a_reload_keeps_what_stayed_the_same);
     tcase_add_test(c, a_reload_during_a_fetch);
+    tcase_add_test(c, keys_that_a_reload_replaced_are_another_credential);
     tcase_add_test(c, a_role_follows_the_profile_it_is_assumed_with);
     tcase_add_test(c, rotation_under_load);
     suite_add_tcase(s, c);

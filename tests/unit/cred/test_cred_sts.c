@@ -469,10 +469,12 @@ END_TEST
 
 START_TEST(nor_one_that_quotes_the_bases_keys)
 {
-    static const char *const quoted[] = {"base-secret-of-some-length", "base-token-of-some-length"};
+    static const char *const quoted[] = {"base-secret-of-some-length", "base-token-of-some-length",
+                                         "AKLTbase-key-of-some-length"};
     secret_unref(f.profiles[1].secret_key);
     f.profiles[1].secret_key = secret_new(str_of(quoted[0]));
     f.profiles[1].session_token = secret_new(str_of(quoted[1]));
+    f.profiles[1].access_key = quoted[2];
     status = 403;
     for (size_t i = 0; i < ARRAY_LEN(quoted); i++) {
         char text[512];
