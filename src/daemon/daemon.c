@@ -168,6 +168,7 @@ static bool start(struct daemon *d, char *msg, size_t msgsize)
         return false;
     }
     timer_init(&d->watchdog, watchdog_tick);
+    timer_init(&d->unlisten, daemon_unlisten_again);
     raise_limits();
     environ_clean(); /* the configuration has read what it wants of it */
     if (!conn_global_init() || !worker_check(d->conf, msg, msgsize))
@@ -215,6 +216,7 @@ static void stop(struct daemon *d)
     conf_unref(d->conf);
     timer_unset(&d->loop.timers, &d->watchdog);
     timer_unset(&d->loop.timers, &d->drain_limit);
+    timer_unset(&d->loop.timers, &d->unlisten);
     if (d->signals.fd >= 0) {
         int fd = d->signals.fd;
         loop_del(&d->loop, &d->signals);

@@ -51,7 +51,7 @@ struct daemon {
     struct admin *admin;
 
     struct loop_fd signals;
-    struct timer drain_limit, watchdog, admin_pause;
+    struct timer drain_limit, watchdog, admin_pause, unlisten;
     bool draining;
     int exit_code;
     bool reload_ok;
@@ -69,9 +69,10 @@ NODISCARD bool daemon_listen(struct daemon *d, const struct conf *c, char *msg, 
 /* Marks what conf does not name as closing: what it no longer names, or, with the old one after a
  * reload that failed, what that had opened. */
 void daemon_listen_only(struct daemon *d, const struct conf *c);
-/* Closes what is marked as closing, once every worker has let go of it: one that hangs has not.
- * all: marks and closes every one. */
-void daemon_unlisten(struct daemon *d, bool all);
+/* Closes what is marked as closing, in a drain everything, once every worker has let go of it: with
+ * one that hangs it is tried again each second. */
+void daemon_unlisten(struct daemon *d);
+void daemon_unlisten_again(struct timer *t); /* of d->unlisten */
 NODISCARD bool daemon_admin_open(struct daemon *d, char *msg, size_t msgsize);
 void daemon_listeners_free(struct daemon *d);
 void daemon_admin_close(struct daemon *d);

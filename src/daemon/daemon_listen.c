@@ -86,7 +86,7 @@ static bool open_one(struct daemon *d, const struct conf *c, const struct conf_l
     }
     if (!listen_open(&spec, &l->socks, msg, msgsize) ||
         !may_listen(&l->socks, c, cl, msg, msgsize)) {
-        listen_close(&l->socks);
+        listen_give_back(&l->socks);
         free(l->address);
         free(l);
         return false;
@@ -138,19 +138,31 @@ void daemon_listen_only(struct daemon *d, const struct conf *c)
     }
 }
 
-void daemon_unlisten(struct daemon *d, bool all)
+void daemon_unlisten(struct daemon *d)
 {
-    bool let_go = true;
-    for (unsigned i = 0; i < d->nworkers; i++)
-        let_go = worker_answers(d->workers[i]) && let_go;
-    for (size_t i = 0; i < d->ndoors && all; i++)
+    bool let_go = true, left = false;
+    for (unsigned i = 0; i < d->nworkers; i++) {
+        struct worker *w = d->workers[i];
+        let_go = (d->draining ? worker_drain(w) : worker_answers(w)) && let_go;
+    }
+    for (size_t i = 0; i < d->ndoors && d->draining; i++)
         d->doors[i]->closing = true;
     for (size_t i = 0; i < d->nlisteners; i++) {
-        if (all)
-            d->listeners[i]->open = false;
-        if (!d->listeners[i]->open && let_go)
-            listen_close(&d->listeners[i]->socks);
+        struct daemon_listener *l = d->listeners[i];
+        l->open = l->open && !d->draining;
+        if (!l->open && let_go && d->draining)
+            listen_close(&l->socks);
+        else if (!l->open && let_go)
+            listen_give_back(&l->socks);
+        left = left || (!l->open && l->socks.n);
     }
+    if (left && !timer_set(&d->loop.timers, &d->unlisten, clock_ns() + NS_PER_SEC))
+        log_msg(LOG_ERROR, "out of memory: a socket that nobody serves stays open");
+}
+
+void daemon_unlisten_again(struct timer *t)
+{
+    daemon_unlisten(CONTAINER_OF(t, struct daemon, unlisten));
 }
 
 void daemon_listeners_free(struct daemon *d)

@@ -19,7 +19,7 @@ static void reload_failed(struct daemon *d, const char *why)
     snprintf(d->reload_why, sizeof d->reload_why, "%s", why);
     log_msg(LOG_ERROR, "reload failed, the old configuration stays: %s", why);
     daemon_listen_only(d, d->conf);
-    daemon_unlisten(d, false);
+    daemon_unlisten(d);
 }
 
 static void apply(struct daemon *d, struct conf *c, struct proxy_rules *rules)
@@ -28,7 +28,7 @@ static void apply(struct daemon *d, struct conf *c, struct proxy_rules *rules)
     daemon_listen_only(d, c);
     for (unsigned i = 0; i < d->nworkers; i++)
         all = worker_reload(d->workers[i], rules, d->doors, d->ndoors) && all;
-    daemon_unlisten(d, false);
+    daemon_unlisten(d);
     if (d->admin)
         admin_configure(d->admin, c);
     proxy_rules_unref(d->rules);
@@ -129,7 +129,7 @@ void daemon_drain(struct daemon *d, const char *why)
     for (unsigned i = 0; i < d->nworkers; i++)
         if (!worker_drain(d->workers[i]))
             log_msg(LOG_ERROR, "worker %u did not answer", i);
-    daemon_unlisten(d, true);
+    daemon_unlisten(d);
     if (!timer_set(&d->loop.timers, &d->drain_limit, clock_ns() + d->conf->drain_timeout_ns))
         drain_over(&d->drain_limit);
 }

@@ -199,7 +199,10 @@ bool worker_reload(struct worker *w, struct proxy_rules *rules, struct door *con
 
 bool worker_drain(struct worker *w)
 {
-    return worker_answers(w) && post(w, drain_task);
+    if (w->told_drain || !worker_answers(w))
+        return w->told_drain && worker_answers(w);
+    w->told_drain = true;
+    return post(w, drain_task);
 }
 
 void worker_stop(struct worker *w)

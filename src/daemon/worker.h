@@ -50,7 +50,8 @@ bool worker_answers(struct worker *w);
  * over all of it, which it has logged. Only when worker_answers. */
 NODISCARD bool worker_reload(struct worker *w, struct proxy_rules *rules, struct door *const *doors,
                              size_t ndoors);
-/* No new connections; ends when the last request did. */
+/* No new connections; ends when the last request did. True once the worker has taken that over:
+ * asking again sends nothing twice. */
 NODISCARD bool worker_drain(struct worker *w);
 /* Ends every request, then the thread. Does not wait. */
 void worker_stop(struct worker *w);

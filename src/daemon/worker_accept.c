@@ -187,18 +187,22 @@ void worker_doors_close(struct worker *w)
 
 bool worker_doors_open(struct worker *w, struct door *const *doors, size_t n)
 {
+    bool all = true;
     for (size_t i = 0; i < n; i++) {
         if (doors[i]->closing)
             continue;
         struct worker_door *d = calloc(1, sizeof *d);
-        if (!d)
-            return false;
+        if (!d) {
+            all = false;
+            continue;
+        }
         d->worker = w;
         d->door = doors[i];
         d->w = (struct loop_fd){.fd = -1, .ready = door_ready};
         list_push(&w->doors, &d->link);
-        if (!door_watch(w, d))
-            return false;
+        all = door_watch(w, d) && all;
     }
-    return true;
+    if (!all)
+        try_later(w);
+    return all;
 }

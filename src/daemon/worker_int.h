@@ -38,7 +38,8 @@ struct worker {
     /* one message at a time */
     struct loop_task task;
     sem_t taken;
-    bool untaken; /* the main thread's: it gave up waiting for the last one */
+    bool untaken;    /* the main thread's: it gave up waiting for the last one */
+    bool told_drain; /* the main thread's */
     struct proxy_rules *new_rules;
     struct proxy_rules *up_rules; /* what `up` borrows its strings from */
     struct door *const *new_doors;

@@ -45,10 +45,13 @@ NODISCARD bool listen_open(const struct listen_spec *spec, struct listen_set *ou
 
 /* Closes all, removes Unix paths that are still ours. */
 void listen_close(struct listen_set *set);
+/* The same, but those of the service manager stay open and can be opened again: it hands them over
+ * only once. */
+void listen_give_back(struct listen_set *set);
 
 /* Takes over sockets from the service manager (LISTEN_FDS, LISTEN_FDNAMES); returns how many there
  * are, marks them close-on-exec and unsets the variables. Call once, before threads. Each can be
- * opened ("systemd", "systemd:NAME") once. */
+ * opened ("systemd", "systemd:NAME") by one set at a time. */
 int listen_inherit(void);
 
 /* True when an upstream at that address would be this process itself: it is the address of one of

@@ -16,7 +16,8 @@ enum { FIRST_FD = 3, INHERIT_MAX = 64, NAME_MAX_LEN = 256 };
 /* Written by listen_inherit, marked as taken by listen_open: the environment of the process, so it
  * belongs to the process. */
 static struct inherited {
-    int fd; /* -1 when taken */
+    int fd; /* -1 when closed */
+    bool taken;
     char name[NAME_MAX_LEN];
 } inherited[INHERIT_MAX];
 static size_t ninherited;
@@ -44,6 +45,7 @@ int listen_inherit(void)
                 continue; /* announced but not open */
             struct inherited *in = &inherited[ninherited++];
             in->fd = fd;
+            in->taken = false;
             snprintf(in->name, sizeof in->name, "%.*s", STR_ARG(name));
         }
     }
@@ -89,6 +91,34 @@ static const char *describe(int fd, struct listen_sock *s)
     return NULL;
 }
 
+static struct inherited *inherited_of(int fd)
+{
+    for (size_t i = 0; i < ninherited; i++)
+        if (inherited[i].fd == fd)
+            return &inherited[i];
+    return NULL;
+}
+
+void listen_return_inherited(int fd)
+{
+    struct inherited *in = inherited_of(fd);
+    if (in)
+        in->taken = false;
+}
+
+void listen_forget_inherited(int fd)
+{
+    struct inherited *in = inherited_of(fd);
+    if (in)
+        in->fd = -1;
+}
+
+/* Free, and of that name (NULL: any). */
+static bool is_wanted(const struct inherited *in, const char *name)
+{
+    return in->fd >= 0 && !in->taken && (!name || strcmp(name, in->name) == 0);
+}
+
 bool listen_open_inherited(const struct listen_spec *spec, const char *name, struct listen_set *out,
                            char *msg, size_t msgsize)
 {
@@ -96,7 +126,7 @@ bool listen_open_inherited(const struct listen_spec *spec, const char *name, str
     /* First look at all, so that a refusal leaves them with us. */
     for (size_t i = 0; i < all; i++) {
         struct listen_sock s;
-        if (inherited[i].fd < 0 || (name && strcmp(name, inherited[i].name) != 0))
+        if (!is_wanted(&inherited[i], name))
             continue;
         const char *why = describe(inherited[i].fd, &s);
         if (why) {
@@ -115,13 +145,13 @@ bool listen_open_inherited(const struct listen_spec *spec, const char *name, str
     }
     for (size_t i = 0; i < all; i++) {
         struct listen_sock s;
-        if (inherited[i].fd < 0 || (name && strcmp(name, inherited[i].name) != 0))
+        if (!is_wanted(&inherited[i], name))
             continue;
-        int fd = inherited[i].fd;
-        inherited[i].fd = -1;
-        const char *why = describe(fd, &s);
+        const char *why = describe(inherited[i].fd, &s);
         if (why)
-            snprintf(msg, msgsize, "%s: inherited descriptor %d: %s", spec->address, fd, why);
+            snprintf(msg, msgsize, "%s: inherited descriptor %d: %s", spec->address,
+                     inherited[i].fd, why);
+        inherited[i].taken = !why;
         if (why || !listen_append(out, &s, msg, msgsize))
             return false;
     }

@@ -141,12 +141,24 @@ unsigned listen_sockname(const struct sockaddr_storage *sa, char *out, size_t si
     return 0;
 }
 
+static void let_go(const struct listen_sock *s, bool give_back)
+{
+    if (s->inherited && give_back) {
+        listen_return_inherited(s->fd);
+        return;
+    }
+    if (s->inherited)
+        listen_forget_inherited(s->fd);
+    if (s->fd >= 0)
+        close(s->fd);
+}
+
 bool listen_append(struct listen_set *set, const struct listen_sock *s, char *msg, size_t msgsize)
 {
     struct listen_sock *v = reallocarray(set->v, set->n + 1, sizeof *v);
     if (!v) {
         snprintf(msg, msgsize, "%s: out of memory", s->name);
-        close(s->fd);
+        let_go(s, true);
         return false;
     }
     set->v = v;
@@ -155,7 +167,7 @@ bool listen_append(struct listen_set *set, const struct listen_sock *s, char *ms
     return true;
 }
 
-static void close_from(struct listen_set *set, size_t from)
+static void close_from(struct listen_set *set, size_t from, bool give_back)
 {
     for (size_t i = from; i < set->n; i++) {
         struct listen_sock *s = &set->v[i];
@@ -165,17 +177,26 @@ static void close_from(struct listen_set *set, size_t from)
             unlink(s->unlink_path);
         free(s->unlink_path);
         own_remove(s->fd);
-        if (s->fd >= 0)
-            close(s->fd);
+        let_go(s, give_back);
     }
     set->n = from;
 }
 
-void listen_close(struct listen_set *set)
+static void close_all(struct listen_set *set, bool give_back)
 {
-    close_from(set, 0);
+    close_from(set, 0, give_back);
     free(set->v);
     *set = (struct listen_set){0};
+}
+
+void listen_close(struct listen_set *set)
+{
+    close_all(set, false);
+}
+
+void listen_give_back(struct listen_set *set)
+{
+    close_all(set, true);
 }
 
 /* Splits "HOST:PORT", "[V6]:PORT", ":PORT", "PORT"; an empty host says localhost. */
@@ -393,6 +414,6 @@ bool listen_open(const struct listen_spec *spec, struct listen_set *out, char *m
         ok = false;
     }
     if (!ok)
-        close_from(out, before);
+        close_from(out, before, true);
     return ok;
 }

@@ -12,7 +12,7 @@ import pytest
 import daemon as daemons
 from checks import ECHO, assert_error, assert_ok, target
 from client import Client, until
-from daemon import config_text, seconds, timed
+from daemon import config_text, seconds, timed, unused_port
 from faults import ONCE, SERVICE, Shim, metric, often, repeats, wait_metric
 from load import Load
 
@@ -372,6 +372,44 @@ def test_a_worker_that_hangs_is_told_one_thing_at_a_time(daemon, upstream, tmp_p
     reload_once(d, config_text(dict(d.settings, region="cn-shanghai")))
     assert_ok(d.request())
     assert upstream.requests[-1].verdict.region == "cn-shanghai"
+
+
+def test_what_a_hanging_worker_still_holds_is_closed_when_it_goes_on(daemon, tmp_path):
+    """A listener that a reload removes: refused, and free for the next that names it, not open and
+    served by nobody."""
+    shim = Shim(tmp_path, "clock_shim")
+    d = daemon(_env=shim.env)
+    more = dict(d.settings, listen=d.settings["listen"] + ["127.0.0.1:%d" % unused_port()])
+    address = ("127.0.0.1", int(more["listen"][-1].split(":")[1]))
+    reload_once(d, config_text(more))
+    shim.set(2, 60000)  # it hangs with its next turn
+    shim.set(0, -95 * 10 ** 8)  # of the ten seconds' patience, half a second is left
+    reload_once(d, config_text(d.settings), False)
+    shim.set(0, 0)
+    d.wait_log("no longer listening on %s:%d" % address)
+    shim.set(2, 0)
+
+    def refused():
+        try:
+            socket.create_connection(address).close()
+        except ConnectionRefusedError:
+            return True
+        return False
+    until(refused, seconds(10), "the listener to be closed")
+    reload_once(d, config_text(more))
+    assert not refused()
+
+
+@pytest.mark.parametrize("fails", [1, 2])
+def test_doors_that_a_reload_cannot_watch_are_tried_again(daemon, tmp_path, fails):
+    """No memory for one of two listeners, or for both: a moment later both are served."""
+    shim = Shim(tmp_path, "failing_doors")
+    d = daemon(listen=["127.0.0.1:0", "127.0.0.2:0"], _listeners=2, _env=shim.env)
+    shim.set(1, fails)
+    reload_once(d, config_text(d.settings), False)
+    for address in d.addresses():
+        with Client(address, seconds(10)) as c:
+            assert_ok(c.request("GET", ECHO, [SERVICE]))
 
 
 def test_in_flight_requests_keep_what_they_started_with(daemon, upstream):

@@ -99,6 +99,20 @@ def test_killed_and_started_again(activated, upstream, turn):
     d.stop()
 
 
+def test_an_inherited_socket_outlives_reloads(activated, upstream):
+    """One that drops it, one that names it again and fails: the manager hands it over only once."""
+    d = activated.start()
+    for settings in ({"listen": ["127.0.0.1:0"]},
+                     {"listen": ["127.0.0.1:0", "systemd", "127.0.0.1:%d" % upstream.port]},
+                     {"listen": ["systemd"]}):
+        mark = d.mark()
+        d.write(dict(d.settings, **settings))
+        d.signal(signal.SIGHUP)
+        works = len(settings["listen"]) == 1
+        d.wait_log("configuration is reloaded" if works else "reload failed.* in use", after=mark)
+    assert_ok(d.request(address=activated.address))
+
+
 def test_a_drain_leaves_the_socket(activated, upstream):
     """SIGTERM ends the daemon, not the queue: who comes between two is served by the second."""
     d = activated.start()

@@ -626,8 +626,14 @@ static int inherit_by_name(int tcp, int un)
         return 6;
     if (in.v[1].family != LISTEN_TCP || in.v[1].port == 0 || !in.v[1].loopback)
         return 7;
+    listen_give_back(&in);
+    if (in.n || !listen_open(&spec, &in, msg, sizeof msg) || in.n != 2 || in.v[0].fd != tcp ||
+        in.v[1].fd != un)
+        return 8;
     listen_close(&in);
-    return fcntl(un, F_GETFD) >= 0 ? 8 : 0;
+    if (fcntl(un, F_GETFD) >= 0 || fcntl(tcp, F_GETFD) >= 0)
+        return 9;
+    return listen_open(&spec, &in, msg, sizeof msg) ? 10 : 0;
 }
 
 static int inherit_refused(int tcp, int un)
