@@ -146,7 +146,7 @@ void policy_form_begin(struct policy_form *f, const struct route *r)
 }
 
 /* urlencoded: the decoded name so far is in name[0..at), longer ones are cut. */
-enum { IN_NAME, IN_ESCAPE_1, IN_ESCAPE_2, IN_VALUE };
+enum { IN_NAME, IN_ESCAPE_1, IN_ESCAPE_2, IN_ESCAPE_U, IN_VALUE };
 
 static const char action_name[] = "action";
 enum { ACTION_LEN = sizeof(action_name) - 1 };
@@ -159,14 +159,18 @@ static int hex_digit(char c)
     return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
 }
 
-/* Is a canonical name of the query "Action" but for bytes that do not show? */
+/* Is a canonical name of the query "Action" but for bytes that do not show, or for what follows a
+ * NUL, where C ends? */
 static bool hides_action(struct str name)
 {
     size_t k = 0;
     bool hidden = false;
     for (size_t i = 0; i < name.n; i++) {
         if (name.p[i] == '%' && name.n - i > 2) {
-            if (is_visible((char)(hex_digit(name.p[i + 1]) * 16 + hex_digit(name.p[i + 2]))))
+            int byte = hex_digit(name.p[i + 1]) * 16 + hex_digit(name.p[i + 2]);
+            if (byte == 0 && k == ACTION_LEN)
+                return true;
+            if (is_visible((char)byte))
                 return false;
             hidden = true;
             i += 2;
@@ -192,18 +196,22 @@ enum policy_verdict policy_check_names(const struct conf_policy *p, const struct
     return POLICY_PASS;
 }
 
+static bool is_action(const struct policy_form *f)
+{
+    return f->at == ACTION_LEN && memcmp(f->name, action_name, ACTION_LEN) == 0;
+}
+
 static void name_add(struct policy_form *f, char c)
 {
-    if (!is_visible(c))
-        return;
-    if (f->at < sizeof(f->name))
+    if (c == '\0' && is_action(f))
+        f->found = true; /* where C ends */
+    if (is_visible(c) && f->at < sizeof(f->name))
         f->name[f->at++] = ascii_lower(c);
 }
 
 static void name_ends(struct policy_form *f)
 {
-    if (f->at == ACTION_LEN && memcmp(f->name, action_name, ACTION_LEN) == 0)
-        f->found = true;
+    f->found = f->found || is_action(f);
     f->at = 0;
 }
 
@@ -228,6 +236,10 @@ static void form_byte(struct policy_form *f, char c)
         f->state = IN_NAME;
     } else if (c == '%') {
         f->state = IN_ESCAPE_1;
+    } else if (f->state == IN_ESCAPE_1 && c == 'u') {
+        f->state = IN_ESCAPE_U;
+    } else if (f->state == IN_ESCAPE_U && digit >= 0) {
+        f->found = true; /* %u0041: some servers read it, no client writes it */
     } else {
         f->state = IN_NAME;
         name_add(f, c == '+' ? ' ' : c);
@@ -250,6 +262,16 @@ static bool multipart_star(struct policy_form *f, char c)
 static const char multipart_name[] = "name=action";
 enum { MULTIPART_LEN = sizeof(multipart_name) - 1, EQUALS = 4 };
 
+/* ; name(…)=…, name=(…)…: comments (RFC 5322), and name="=?utf-8?Q?…": a coded word (RFC 2047).
+ * What comes then is not looked into. */
+static void multipart_disguise(struct policy_form *f, char c)
+{
+    bool begins = f->at == EQUALS + 1 && f->whole;
+    f->found = f->found || (c == '(' && (begins || (f->at == EQUALS && f->whole && f->led))) ||
+               (c == '?' && f->coded);
+    f->coded = begins && c == '=';
+}
+
 /* multipart: looks for name= (of Content-Disposition), an optional quote, Action, and an end of the
  * word. It may also hit inside a file's content; such a body is refused rather than guessed about.
  */
@@ -263,6 +285,7 @@ static void multipart_byte(struct policy_form *f, char c)
         f->at = 1; /* "actionname=": its end begins the next */
         f->whole = f->star = false;
     }
+    multipart_disguise(f, c);
     if (f->at == EQUALS && f->whole && multipart_star(f, c))
         return;
     if (f->at && c == multipart_name[f->at]) {
@@ -276,6 +299,10 @@ static void multipart_byte(struct policy_form *f, char c)
     f->at = c == 'n' ? 1 : 0;
     f->whole = !within_word; /* not the end of "filename" */
     f->star = false;
+    if (f->at)
+        f->led = f->separator;
+    else if (is_visible(c))
+        f->separator = c == ';' || c == ')';
 }
 
 bool policy_form_feed(struct policy_form *f, const char *p, size_t n)

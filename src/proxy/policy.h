@@ -41,8 +41,9 @@ struct policy_form {
     unsigned at, state;
     char name[8];
     unsigned char escape;
-    bool word, whole,
-        star; /* multipart: the last byte is of a word; "name" is all of one; "name*" */
+    /* multipart: the last byte is of a word; "name" is all of one, behind a ';'; "name*"; "name=="
+     * so far; the last byte that shows is a ';' or the end of a comment */
+    bool word, whole, led, star, coded, separator;
 };
 
 /* For the Content-Type of r->forward. */
