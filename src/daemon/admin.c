@@ -119,7 +119,7 @@ static void answer_bool(struct admin_req *r, const char *name, bool yes, const s
 static void ask_bool(struct admin_req *r, const char *name, bool (*f)(void *, struct buf *))
 {
     struct buf reason;
-    buf_init(&reason, 64 * 1024);
+    buf_init(&reason, ADMIN_REASON_MAX);
     bool yes = f(r->admin->source.arg, &reason);
     answer_bool(r, name, yes, &reason);
     buf_free(&reason);

@@ -8,6 +8,8 @@
 #include "io/front.h"
 #include "proxy/proxy.h"
 
+enum { ADMIN_REASON_MAX = 64 * 1024 }; /* of why it is not healthy or ready, bytes */
+
 /* What the daemon tells. Called on the admin loop's thread, within front_run. Appended to buffers
  * that hold at most ADMIN_BODY_MAX bytes. */
 struct admin_source {

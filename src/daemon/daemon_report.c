@@ -26,7 +26,7 @@ struct report {
     struct cred_status *creds;
     struct metrics_library libraries[3];
     const char *listeners[STATUS_LISTENERS_MAX];
-    char reason[512];
+    struct buf reason;
     char pairs[POLICY_RECORD_MAX][POLICY_PATTERN_MAX];
     const char *recorded[POLICY_RECORD_MAX];
     struct failure failures[FAILURES_MAX];
@@ -119,8 +119,10 @@ static size_t gather_pools(struct daemon *d, struct metrics_pool *out, size_t ma
 
 static void report_free(struct report *r)
 {
-    if (r)
-        free(r->creds);
+    if (!r)
+        return;
+    buf_free(&r->reason);
+    free(r->creds);
     free(r);
 }
 
@@ -163,12 +165,10 @@ static struct report *gather(struct daemon *d)
     if (d->shared.failures)
         r->in.nfailures = failures_copy(d->shared.failures, r->failures);
     r->in.failures = r->failures;
-    struct buf why;
-    buf_init(&why, sizeof r->reason - 1);
-    r->in.ready = ready(d, &why);
-    snprintf(r->reason, sizeof r->reason, "%.*s", STR_ARG(buf_str(&why)));
-    buf_free(&why);
-    r->in.reason = r->in.ready ? "" : r->reason;
+    buf_init(&r->reason, ADMIN_REASON_MAX);
+    r->in.ready = ready(d, &r->reason);
+    const char *reason = buf_cstr(&r->reason);
+    r->in.reason = r->in.ready ? "" : reason ? reason : "memory is short";
     r->in.draining = d->draining;
     r->in.reload_why = d->reload_ok ? "" : d->reload_why;
     r->in.now_s = clock_wall_s();

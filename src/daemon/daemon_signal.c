@@ -16,8 +16,8 @@
 static void reload_failed(struct daemon *d, const char *why)
 {
     d->reload_ok = false;
-    snprintf(d->reload_why, sizeof d->reload_why, "%s", why);
-    log_msg(LOG_ERROR, "reload failed, the old configuration stays: %s", why);
+    snprintf(d->reload_why, sizeof d->reload_why, "the old configuration stays: %s", why);
+    log_msg(LOG_ERROR, "reload failed, %s", d->reload_why);
     daemon_listen_only(d, d->conf);
     daemon_unlisten(d);
 }

@@ -169,7 +169,7 @@ static void title(const struct status_input *in, struct buf *out)
         buf_putz(out, "</p>\n");
     }
     if (!in->m.reload_ok) {
-        buf_putz(out, "<p class=\"bad\">The last reload failed, the old configuration stays: ");
+        buf_putz(out, "<p class=\"bad\">The last reload failed, ");
         put_html(out, str_of(in->reload_why));
         buf_putz(out, "</p>\n");
     }

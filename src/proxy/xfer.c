@@ -155,6 +155,12 @@ void xfer_wait_credential(struct xfer *x)
         xfer_fail(x, ERR_OVERLOADED, NULL);
 }
 
+void xfer_pass_refusal(struct xfer *x)
+{
+    x->held = false;
+    xfer_commit(x);
+}
+
 /* The credential to sign with: false when the request waits for one or was answered. */
 static bool take_credential(struct xfer *x)
 {
@@ -175,8 +181,7 @@ static bool take_credential(struct xfer *x)
         return false;
     }
     if (x->rejected_id && (s == CRED_FAILED || c->id == x->rejected_id)) {
-        x->held = false;
-        xfer_commit(x); /* the upstream's refusal stands */
+        xfer_pass_refusal(x);
         return false;
     }
     if (s == CRED_FAILED) {

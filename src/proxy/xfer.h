@@ -160,6 +160,8 @@ NODISCARD bool xfer_again(struct xfer *x, uint64_t delay_ns);
 void xfer_give_up(struct xfer *x);
 /* To WAIT, until the credentials change. */
 void xfer_wait_credential(struct xfer *x);
+/* From WAIT: no other credential came, the client gets the upstream's refusal that was kept. */
+void xfer_pass_refusal(struct xfer *x);
 
 /* A piece of a body for the debug log, and where in it. */
 void xfer_trace(const struct xfer *x, enum log_debug category, const char *what, uint64_t offset,

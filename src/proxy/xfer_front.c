@@ -51,6 +51,8 @@ static void on_timer(struct timer *t)
     struct xfer *x = CONTAINER_OF(t, struct xfer, timer);
     if (list_empty(&x->waiter))
         xfer_mark(x, WANT_START);
+    else if (x->rejected_id)
+        xfer_pass_refusal(x);
     else
         xfer_fail(x, ERR_CREDENTIALS, NULL);
 }

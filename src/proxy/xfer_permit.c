@@ -76,9 +76,27 @@ static enum err check_rate(struct xfer *x, struct err_detail *why)
                    a.rule ? a.rule->match : "", a.rule ? a.rule->rate : 0.0);
 }
 
+/* A link leaves the body, and with it an Action that a server may find there, to whoever has it. */
+static enum err check_presign(struct xfer *x, struct err_detail *why)
+{
+    const struct route *r = &x->route;
+    struct str method = x->head->method;
+    if (!r->opt.presign || !r->policy || r->policy->mode != POLICY_ENFORCE ||
+        str_eq(method, STR("GET")) || str_eq(method, STR("HEAD")))
+        return ERR_OK;
+    err_set(why, ERR_PRESIGN_NOT_ALLOWED,
+            "a link for %.*s leaves its body to whoever has it, and the policy %s could not judge "
+            "that; under an enforced policy ask for GET or HEAD",
+            STR_ARG(method), r->policy->name);
+    xfer_audit(x, "refused", why->text);
+    return ERR_PRESIGN_NOT_ALLOWED;
+}
+
 enum err xfer_permit(struct xfer *x, struct err_detail *why)
 {
     enum err e = check_policy(x, why);
+    if (e == ERR_OK)
+        e = check_presign(x, why);
     /* Who claims a local key has to prove it first (xfer_permit_body). */
     if (e == ERR_OK && !x->route.client) {
         record(x);

@@ -86,6 +86,17 @@ def test_not_ready_without_a_credential(daemon):
     assert run.returncode == 1 and "/nonexistent/key" in run.stderr
 
 
+def test_status_tells_all_that_is_missing(daemon):
+    """As /readyz does, however much that is."""
+    names = ["p%d" % i for i in range(8)]
+    d = daemon(profiles=daemons.Raw(daemons.value_text(
+        {n: {"provider": "file", "file": "/nonexistent/%s/%s" % ("x" * 100, n)} for n in ["default"] + names})),
+        routes=[{"prefix": "/" + n, "service": "ecs", "profile": n} for n in names])
+    reason = ask(d, "/readyz").json["reason"]
+    assert all("profile %s: " % n in reason for n in names) and len(reason) > 1000
+    assert ask(d, "/status").json["reason"] == reason
+
+
 def test_readiness_and_metrics_know_every_profile(daemon):
     static = {"provider": "static", "access_key": "AKLTmany", "secret_key": "x" * 20}
     many = {"p%d" % i: static for i in range(99)}

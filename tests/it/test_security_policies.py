@@ -173,6 +173,16 @@ def test_dry_run_and_presign_are_judged_too(daemon, upstream):
         assert_ok(d.request("GET", READ, [(option, "true")]))
 
 
+def test_a_link_leaves_no_body_to_whoever_has_it(daemon, upstream):
+    """What a POST is asked to do may stand in its body, which the link's signature does not cover."""
+    d = daemon(policy="p", policies=policy(allow=["ecs:Describe*"]), security={"allow_presign": True})
+    for method in ("POST", "PUT", "PATCH", "DELETE"):
+        assert_error(d.request(method, READ, [("X-Sigferry-Presign", "true")]), 403, "PresignNotAllowed", method)
+    assert_ok(d.request("GET", READ, [("X-Sigferry-Presign", "true")]))
+    free = daemon(policy="p", policies=policy("warn", allow=["ecs:Describe*"]), security={"allow_presign": True})
+    assert_ok(free.request("POST", READ, [("X-Sigferry-Presign", "true")]))
+
+
 def test_another_service_is_another_permission(readonly, upstream):
     for service in ("iam", "ECS_", "sts"):
         r = readonly.request("GET", READ, service=service)

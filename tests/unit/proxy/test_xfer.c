@@ -813,6 +813,30 @@ START_TEST(the_wait_for_a_credential_ends)
 }
 END_TEST
 
+/* What the upstream said passes when no other credential comes in time. */
+START_TEST(the_wait_for_another_credential_ends)
+{
+    struct engine e;
+    engine_start(&e, CONF);
+    send_out(&e, GET);
+    struct conf *next = fixture_conf(
+        "region = \"cn-beijing\"; service = \"ecs\"; log = { access = false; }; profiles = { "
+        "default "
+        "= { provider = \"static\"; access_key = \"NEW\"; secret_key = \"SK\"; }; };\n");
+    ck_assert(cred_store_reload(e.creds, next)); /* the worker has not come to it yet */
+    act(&e, UP,
+        "HTTP/1.1 401 X\r\nContent-Type: application/json\r\nContent-Length: 58\r\n\r\n" ERROR_CODE(
+            "InvalidAccessKey"),
+        0);
+    ck_assert_int_eq(e.x->state, XS_WAIT);
+    act(&e, PASS, 0, 120 * 1000 + 1);
+    act(&e, REPLY, 0, 401);
+    ck_assert_uint_eq(fake_up.starts, 1);
+    over(&e);
+    conf_unref(next);
+}
+END_TEST
+
 /* An attempt's head is overwritten before a shorter one takes its place. */
 START_TEST(nothing_stays_behind_a_shorter_head)
 {
@@ -841,6 +865,7 @@ int main(void)
     tcase_add_test(t, no_memory_for_an_answer);
     tcase_add_test(t, no_memory_for_an_error_body);
     tcase_add_test(t, the_wait_for_a_credential_ends);
+    tcase_add_test(t, the_wait_for_another_credential_ends);
     tcase_add_test(t, nothing_stays_behind_a_shorter_head);
     suite_add_tcase(s, t);
     return fixture_main(s);
