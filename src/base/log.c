@@ -86,8 +86,7 @@ static struct sink sink_stderr(void)
     struct sink s = {.fd = -1};
     struct stat st;
     /* Closed, or what main put in the place of a closed one. */
-    if (fstat(STDERR_FILENO, &st) != 0 ||
-        (fcntl(STDERR_FILENO, F_GETFL) & O_ACCMODE) == O_RDONLY)
+    if (fstat(STDERR_FILENO, &st) != 0 || (fcntl(STDERR_FILENO, F_GETFL) & O_ACCMODE) == O_RDONLY)
         return s;
     describe(&s, STDERR_FILENO, &st);
     s.journal = is_journal(&st);
