@@ -85,6 +85,8 @@ static void cross_policies(struct conf_loader *l)
         bool used = strcmp(p->name, c->policy) == 0;
         for (size_t j = 0; j < c->nlisten; j++)
             used |= strcmp(p->name, c->listen[j].policy) == 0;
+        for (size_t j = 0; j < l->nreplaced; j++)
+            used |= strcmp(p->name, l->replaced[j].policy) == 0;
         for (size_t j = 0; j < c->nclients; j++)
             used |= strcmp(p->name, c->clients[j].policy) == 0;
         if (!used)

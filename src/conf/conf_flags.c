@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The command line as a source, and setting any key from text. */
+#include "base/log.h"
 #include "conf/conf_int.h"
 
 /* "profiles.NAME" or "profiles.NAME.KEY", key being what follows "profiles.". */
@@ -92,6 +93,30 @@ static void set_pair(struct conf_loader *l, const char *pair)
     conf_set(l, name.p, value, &pos);
 }
 
+/* A listener of the file whose address is one of -l keeps its settings: they restrict who may use
+ * it. */
+static void keep_listener(struct conf_loader *l, struct conf_listener *had,
+                          const struct conf_pos *pos)
+{
+    struct conf *c = l->conf;
+    for (size_t i = 0; i < c->nlisten; i++)
+        if (strcmp(c->listen[i].address, had->address) == 0) {
+            struct str path = arena_printf(&l->tmp, "listen[%zu]", i);
+            c->listen[i] = *had;
+            *had = (struct conf_listener){.address = "", .policy = ""};
+            conf_origin_set(l, path.p ? path.p : "listen", pos);
+            return;
+        }
+    if (*had->policy || *had->profile || had->nclient_tokens || had->allowed_uids.n ||
+        had->allowed_gids.n)
+        log_msg(LOG_WARN,
+                "--listen leaves out %s: its policy, profile, client_tokens, allowed_uids and "
+                "allowed_gids hold for no other listener",
+                had->address);
+    for (size_t i = 0; i < conf_group_listen.n; i++)
+        conf_row_drop(&conf_group_listen.rows[i], had);
+}
+
 /* Each -l is one address as it stands: brackets and commas have no meaning there. */
 static void set_listen(struct conf_loader *l, const struct conf_args *args)
 {
@@ -102,11 +127,20 @@ static void set_listen(struct conf_loader *l, const struct conf_args *args)
 
     if (args->nlisten == 0 || set_twice(l, "listen", &pos))
         return;
+    size_t nhad = l->conf->nlisten;
+    struct conf_listener *had = arena_alloc(&l->tmp, (nhad + 1) * sizeof *had);
+    struct conf_pos *from = arena_alloc(&l->tmp, (nhad + 1) * sizeof *from);
     v = arena_alloc(&l->tmp, args->nlisten * sizeof *v);
-    if (!v) {
+    if (!v || !had || !from) {
         conf_error(l, &pos, "listen", "out of memory");
         return;
     }
+    for (size_t i = 0; i < nhad; i++) {
+        struct str path = arena_printf(&l->tmp, "listen[%zu]", i);
+        had[i] = l->conf->listen[i];
+        from[i] = conf_origin_find(l->conf, path.p ? path.p : "listen");
+    }
+    l->conf->nlisten = 0; /* their secrets are had's now */
     for (size_t i = 0; i < args->nlisten; i++)
         v[i] = (struct cval){.type = CV_STRING,
                              .pos = pos,
@@ -114,6 +148,10 @@ static void set_listen(struct conf_loader *l, const struct conf_args *args)
                              .next = i + 1 < args->nlisten ? &v[i + 1] : NULL};
     list.child = v;
     conf_apply(l, row, l->conf, "listen", &list);
+    for (size_t i = 0; i < nhad; i++)
+        keep_listener(l, &had[i], &from[i]);
+    l->replaced = had;
+    l->nreplaced = nhad;
 }
 
 void conf_flags_apply(struct conf_loader *l, const struct conf_args *args)

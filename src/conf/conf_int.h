@@ -130,7 +130,9 @@ struct conf_loader {
     unsigned nerrs;
     struct conf_file *files;
     unsigned nfiles;
-    bool secret_seen; /* set by conf_apply when it stored a secret */
+    bool secret_seen;                     /* set by conf_apply when it stored a secret */
+    const struct conf_listener *replaced; /* listeners that --listen left out; secrets dropped */
+    size_t nreplaced;
 };
 
 /* A document being read: one file with its includes, or one value of another source. No string of

@@ -215,6 +215,31 @@ START_TEST(precedence)
 }
 END_TEST
 
+/* -l opens fewer doors, never a wider one: a listener that it names keeps what restricts it. */
+START_TEST(listen_keeps_the_groups_it_names)
+{
+    const char *listen[] = {"127.0.0.1:7", "systemd"};
+    struct conf_args args = {.config = in_dir("a.conf"), .listen = listen, .nlisten = 2};
+    write_file("a.conf",
+               "listen = ( { address = \"unix:/x\"; policy = \"q\"; client_tokens = [ "
+               "\"0123456789abcdef\" ]; },\n { address = \"systemd\"; policy = \"p\"; "
+               "client_tokens = [ \"fedcba9876543210\" ]; } );\n"
+               "policies = ( { name = \"p\"; allow = [ \"a:*\" ]; }, { name = \"q\"; allow "
+               "= [ \"b:*\" ]; } );\n");
+    struct conf *c = load_args(&args);
+    ck_assert_uint_eq(c->nlisten, 2);
+    ck_assert_str_eq(c->listen[0].address, "127.0.0.1:7");
+    ck_assert(!*c->listen[0].policy && c->listen[0].nclient_tokens == 0);
+    ck_assert_str_eq(origin(c, "listen[0].policy"), "flag --listen");
+    ck_assert_str_eq(c->listen[1].address, "systemd");
+    ck_assert_str_eq(c->listen[1].policy, "p");
+    ck_assert_uint_eq(c->listen[1].nclient_tokens, 1);
+    ck_assert_str_eq(secret_str(c->listen[1].client_tokens[0]).p, "fedcba9876543210");
+    ck_assert_str_eq(origin(c, "listen[1].policy"), "a.conf:2");
+    conf_unref(c);
+}
+END_TEST
+
 /* A value that is overridden is judged all the same. */
 START_TEST(overridden_mistakes_count)
 {
@@ -620,6 +645,7 @@ int main(void)
         defaults_rest,
         file_all_groups,
         precedence,
+        listen_keeps_the_groups_it_names,
         every_twin,
         twin_values,
         set_values,
