@@ -52,7 +52,7 @@ struct daemon {
 
     struct loop_fd signals;
     struct timer drain_limit, watchdog, admin_pause, unlisten;
-    bool draining;
+    bool draining, told_to_end; /* by a signal */
     int exit_code;
     bool reload_ok;
     int64_t reload_s, started_s;

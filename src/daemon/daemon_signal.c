@@ -142,6 +142,15 @@ static void end_now(struct daemon *d)
         worker_stop(d->workers[i]);
 }
 
+/* The first signal drains, also while /quitquitquit already does. */
+static void end(struct daemon *d, const char *signal)
+{
+    d->told_to_end = true;
+    if (d->draining)
+        log_msg(LOG_INFO, "%s: draining already; the next signal ends at once", signal);
+    daemon_drain(d, signal);
+}
+
 static void signal_ready(struct loop_fd *f, uint32_t events)
 {
     (void)events;
@@ -154,10 +163,10 @@ static void signal_ready(struct loop_fd *f, uint32_t events)
             log_msg(LOG_WARN, "SIGHUP while draining: the configuration is not read again");
         else if (si.ssi_signo == SIGUSR1)
             log_reopen();
-        else if (!d->draining)
-            daemon_drain(d, si.ssi_signo == SIGINT ? "SIGINT" : "SIGTERM");
-        else
+        else if (d->told_to_end)
             end_now(d);
+        else
+            end(d, si.ssi_signo == SIGINT ? "SIGINT" : "SIGTERM");
     }
 }
 

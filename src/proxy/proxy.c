@@ -213,6 +213,11 @@ size_t proxy_buffered(const struct proxy *p)
 
 void proxy_abort_all(struct proxy *p)
 {
-    LIST_FOR (l, &p->all)
-        xfer_mark(CONTAINER_OF(l, struct xfer, all), WANT_CANCEL | WANT_ABORT);
+    LIST_FOR (l, &p->all) {
+        struct xfer *x = CONTAINER_OF(l, struct xfer, all);
+        if (x->state == XS_REPLY && x->err == ERR_OK)
+            x->err = ERR_SHUTTING_DOWN; /* it is not the client that ends it */
+        xfer_fail(x, ERR_SHUTTING_DOWN, NULL);
+        xfer_mark(x, WANT_CANCEL | WANT_ABORT);
+    }
 }

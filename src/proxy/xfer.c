@@ -252,12 +252,6 @@ bool xfer_retry(struct xfer *x, const struct retry_outcome *o)
     return xfer_again(x, a.delay_ns);
 }
 
-void xfer_give_up(struct xfer *x)
-{
-    x->has_up = false;
-    xfer_mark(x, WANT_CANCEL);
-}
-
 bool xfer_again(struct xfer *x, uint64_t delay_ns)
 {
     if (!timer_set(&x->px->o.loop->timers, &x->timer, clock_ns() + delay_ns))

@@ -74,10 +74,12 @@ static void on_body_timer(struct timer *t)
 static void on_deadline(struct timer *t)
 {
     struct xfer *x = CONTAINER_OF(t, struct xfer, deadline);
-    xfer_give_up(x);
-    if (x->state != XS_REPLY)
+    if (x->state != XS_REPLY) {
         xfer_fail(x, ERR_REQUEST_TIMEOUT, NULL);
-    else if (!x->eof)
+        return;
+    }
+    xfer_give_up(x);
+    if (!x->eof)
         xfer_cut(x, ERR_REQUEST_TIMEOUT);
 }
 

@@ -24,12 +24,18 @@ static bool must_hold(const struct xfer *x, const struct resp *r)
 }
 
 /* One line of sigferry_upstream_attempts_total: the status, or the network error. */
-static void count_attempt(struct xfer *x, enum err e)
+static void count_attempt(struct xfer *x, struct str outcome)
 {
-    char code[FMT_U64_MAX];
-    stat_count(x->px->o.stat, STATF_ATTEMPTS, x->route.service,
-               e == ERR_OK ? fmt_u64(code, x->status) : str_of(err_code(e)), (struct str){NULL, 0});
+    stat_count(x->px->o.stat, STATF_ATTEMPTS, x->route.service, outcome, (struct str){NULL, 0});
     x->upstream_ns += clock_ns() - x->attempt_ns;
+}
+
+void xfer_give_up(struct xfer *x)
+{
+    if (x->has_up && !x->up.head_seen)
+        count_attempt(x, x->err == ERR_OK ? STR("ClientGone") : str_of(err_code(x->err)));
+    x->has_up = false;
+    xfer_mark(x, WANT_CANCEL);
 }
 
 static void on_head(struct up_req *q, const struct resp *r)
@@ -41,7 +47,8 @@ static void on_head(struct up_req *q, const struct resp *r)
         xfer_fail(x, ERR_OVERLOADED, NULL);
         return;
     }
-    count_attempt(x, ERR_OK);
+    char code[FMT_U64_MAX];
+    count_attempt(x, fmt_u64(code, x->status));
     if (must_hold(x, r)) {
         x->held = true;
         return;
@@ -126,7 +133,7 @@ static void on_done(struct up_req *q, enum err e, const char *why)
         return; /* given up, and maybe answered, in this very turn */
     x->has_up = false;
     if (!q->head_seen)
-        count_attempt(x, e);
+        count_attempt(x, str_of(err_code(e)));
     xfer_mark(x, 0);
     if (x->state == XS_REPLY) {
         x->eof = true;

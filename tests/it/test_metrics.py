@@ -11,7 +11,7 @@ import time
 import pytest
 
 import daemon as daemons
-from checks import UNKNOWN_NAME, assert_error, assert_ok, target
+from checks import UNKNOWN_NAME, assert_error, assert_ok, hold, target
 from client import until
 from daemon import seconds
 from faults import ONCE, gather
@@ -225,6 +225,7 @@ def test_who_leaves_and_what_the_budget_stops(daemon, make_upstream):
     up.wait_request("hold")
     c.close()
     until(lambda: total(values_of(d), "sigferry_requests_total", code="499") == 1, seconds(5), "the 499")
+    assert total(values_of(d), "sigferry_upstream_attempts_total", outcome="ClientGone") == 1
     up.on("down", lambda ex: ex.error(503, "Busy"))
     clients = [d.client() for _ in range(40)]
     service = [("X-Sigferry-Service", "ecs")]
@@ -237,6 +238,18 @@ def test_who_leaves_and_what_the_budget_stops(daemon, make_upstream):
     retried, refused = total(v, "sigferry_retries_total"), total(v, "sigferry_retry_budget_exhausted_total")
     assert retried == len(up.of("down")) - 40 and refused > 0
     assert total(v, "sigferry_upstream_attempts_total", outcome="503") == len(up.of("down"))
+
+
+def test_an_upstream_that_hangs_shows(shared, upstream):
+    """An attempt that is given up was one, and the time it took was the upstream's."""
+    hold(upstream)
+    before = total(values_of(shared), "sigferry_upstream_attempts_total", outcome="RequestTimeout")
+    mark = shared.mark()
+    r = shared.request("GET", target("hold"), [("X-Sigferry-Request-Timeout", "0.4")])
+    assert r.status == 504 and r.get("X-Sigferry-Attempts") == "1"
+    line = shared.wait_log("access\" .*error=RequestTimeout", after=mark)
+    assert float(re.search(r"upstream_ms=([\d.]+)", line.string)[1]) >= 300
+    assert total(values_of(shared), "sigferry_upstream_attempts_total", outcome="RequestTimeout") == before + 1
 
 
 def test_a_refused_reload_shows(daemon, upstream):

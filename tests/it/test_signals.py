@@ -65,6 +65,24 @@ def test_a_second_signal_ends_at_once(daemon, upstream):
         d.signal(signal.SIGTERM)
         status, took = timed(d.wait)
     assert took < seconds(2) and status >= 0
+    d.wait_log("access\" .*status=503 .*error=ShuttingDown")  # it was not the client that left
+
+
+def test_the_first_signal_drains_whatever_drains_already(daemon, upstream):
+    d = daemon(admin={"allow_quit": True})
+    held = hold(upstream)
+    with d.client() as c:
+        c.begin("GET", target("hold"), [SERVICE])
+        upstream.wait_request("hold")
+        with d.client(d.admin) as admin:
+            assert admin.request("POST", "/quitquitquit").status == 200
+        until(lambda: refuses(d.address), seconds(5), "the listener to be closed")
+        mark = d.mark()
+        d.signal(signal.SIGTERM)
+        d.wait_log("SIGTERM: draining already", after=mark)
+        held.set()
+        assert_ok(c.response())
+    assert d.wait() == 0
 
 
 def test_drain_timeout_ends_the_rest(daemon, upstream):
@@ -77,6 +95,7 @@ def test_drain_timeout_ends_the_rest(daemon, upstream):
         d.signal(signal.SIGTERM)
         status, took = timed(d.wait)
     assert 0.3 < took < seconds(3) and status in (0, 1)
+    d.wait_log("access\" .*status=503 .*error=ShuttingDown")
 
 
 @pytest.mark.parametrize("workers", [1, 2])
