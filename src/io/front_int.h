@@ -71,6 +71,7 @@ struct front_req {
     struct buf target;  /* copy of the raw target: libmicrohttpd rewrites its own */
     struct gate_head head;
     struct gate_verdict verdict;
+    bool until_close; /* the answer has no other end than the connection's */
     size_t discarded;
     uint64_t asked_ns; /* when its answer was asked for first; 0 when nobody waits for it */
     uint64_t asked_run;

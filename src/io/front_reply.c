@@ -9,12 +9,23 @@
 #include <stdio.h>
 #include <sys/socket.h>
 
+/* The answer ends before its end. To HTTP/1.0 without a length a FIN would be the end: there it
+ * takes a reset, which a Unix socket has not. */
+static ssize_t cut(struct front_req *fr)
+{
+    const struct sockaddr nobody = {.sa_family = AF_UNSPEC};
+    if (fr->until_close && fr->c->watch.fd >= 0 &&
+        connect(fr->c->watch.fd, &nobody, sizeof nobody) != 0)
+        log_msg(LOG_DEBUG, "an answer that was cut short could not be reset: errno %d", errno);
+    return MHD_CONTENT_READER_END_WITH_ERROR;
+}
+
 static ssize_t pull(void *cls, uint64_t pos, char *p, size_t n)
 {
     (void)pos;
     struct front_req *fr = cls;
     if (fr->c->gone || fr->f->closing)
-        return MHD_CONTENT_READER_END_WITH_ERROR;
+        return cut(fr);
     long got = fr->f->o.ops->pull(fr->user, p, n);
     if (got > 0) {
         fr->f->more = true;
@@ -24,7 +35,7 @@ static ssize_t pull(void *cls, uint64_t pos, char *p, size_t n)
     if (got == FRONT_PULL_END)
         return MHD_CONTENT_READER_END_OF_STREAM;
     if (got == FRONT_PULL_ABORT)
-        return MHD_CONTENT_READER_END_WITH_ERROR;
+        return cut(fr);
     front_phase_set(fr->c, PHASE_NONE); /* it is not the client that is waited for */
     return front_suspend(fr) ? 0 : MHD_CONTENT_READER_END_WITH_ERROR;
 }
@@ -40,6 +51,7 @@ static struct MHD_Response *make_response(struct front_req *fr, const struct fro
     uint64_t length = r->length < 0 ? MHD_SIZE_UNKNOWN : (uint64_t)r->length;
     if (r->no_body && r->status != 204)
         return MHD_create_response_from_callback(length, 1024, no_bytes, NULL, NULL);
+    fr->until_close = r->length < 0 && !str_eq(fr->head.version, STR("HTTP/1.1"));
     if (r->stream && !r->no_body)
         return MHD_create_response_from_callback(length, 32 * 1024, pull, fr, NULL);
     /* The body lives in the owner until gone(), which comes after libmicrohttpd's last use. */

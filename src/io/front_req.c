@@ -22,6 +22,7 @@ void *front_on_target(void *cls, const char *uri, struct MHD_Connection *mc)
     fr->c = info ? info->socket_context : NULL;
     fr->user = NULL;
     fr->discarded = 0;
+    fr->until_close = false;
     fr->asked_ns = fr->fed_run = 0;
     fr->opened = fr->suspended = fr->held = fr->woken = false;
     fr->body_done = fr->refused = fr->poked = fr->odd_framing = false;

@@ -14,19 +14,17 @@ struct host {
 };
 
 struct budget {
-    uint64_t percent, floor;
+    uint64_t percent;
     struct lru *hosts;
 };
 
-struct budget *budget_new(int64_t percent, unsigned workers)
+struct budget *budget_new(int64_t percent)
 {
     struct budget *b = calloc(1, sizeof(*b));
     if (!b)
         return NULL;
-    unsigned share = workers ? (BUDGET_FLOOR_PER_S + workers - 1) / workers : BUDGET_FLOOR_PER_S;
     *b = (struct budget){
         .percent = percent > 0 ? (uint64_t)percent : 0,
-        .floor = share,
         .hosts = lru_new(BUDGET_MAX_HOSTS, HOST_MAX, sizeof(struct host)),
     };
     if (b->hosts)
@@ -75,7 +73,7 @@ bool budget_retry(struct budget *b, struct str host, uint64_t now_ns)
     }
     for (unsigned i = 0; i < SLOTS_PER_S; i++)
         lately += h->retries[(h->slot + SLOTS - i) % SLOTS];
-    if ((retries + 1) * 100 > requests * b->percent && lately >= b->floor)
+    if ((retries + 1) * 100 > requests * b->percent && lately >= BUDGET_FLOOR_PER_S)
         return false;
     h->retries[h->slot % SLOTS]++;
     return true;

@@ -12,9 +12,9 @@ enum { BUDGET_MAX_HOSTS = 256, BUDGET_FLOOR_PER_S = 10 };
 struct budget;
 
 /* percent: retries a hundred requests over the last 8 seconds; besides, the floor of 10 retries a
- * second and host always holds. workers: how many tables share the traffic and so the floor.
- * NULL when memory is short. */
-NODISCARD struct budget *budget_new(int64_t percent, unsigned workers);
+ * second and host always holds, in each table: a part of it would be too little for the retries of
+ * a single request where there are many workers. NULL when memory is short. */
+NODISCARD struct budget *budget_new(int64_t percent);
 void budget_free(struct budget *b);
 
 /* Counts a request (its first attempt) to that host. */

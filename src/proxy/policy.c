@@ -87,6 +87,9 @@ static unsigned body_types(const struct route *r)
     /* Several joined values: which one the upstream takes isn't known. */
     while (rest.p) {
         struct str one = str_cut(&rest, ','), type = str_trim(str_cut(&one, ';'));
+        /* Servers that know Unicode trim and fold more than ASCII. */
+        if (!all_visible(type))
+            types |= BODY_FORM | BODY_MULTIPART;
         if (str_istarts(type, STR("multipart/")))
             types |= BODY_MULTIPART;
         else if (!type.n || str_istarts(type, STR("application/x-www-form-urlencoded")))

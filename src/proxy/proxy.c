@@ -79,7 +79,7 @@ bool proxy_configure(struct proxy *p, struct proxy_rules *rules)
 {
     struct proxy_gen *g = calloc(1, sizeof *g);
     const struct conf *c = rules->conf;
-    struct budget *b = budget_new(c->retry.budget_percent, p->o.nworkers);
+    struct budget *b = budget_new(c->retry.budget_percent);
     p->stale = !g || !b;
     if (p->stale) {
         free(g);

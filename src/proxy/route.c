@@ -162,6 +162,11 @@ static enum err check_deputy(struct route_work *w)
         return err_set(w->why, ERR_ENDPOINT_NOT_ALLOWED,
                        "X-Sigferry-Service says %.*s, but the host asked for belongs to %.*s",
                        STR_ARG(w->ask_service), STR_ARG(w->asked_service));
+    if (!route_host_serves(w, r->service))
+        return err_set(w->why, ERR_ENDPOINT_NOT_ALLOWED,
+                       "the request is for %.*s, but the host asked for belongs to other services "
+                       "of endpoint.services",
+                       STR_ARG(r->service));
     if (!w->ask_endpoint.host.n)
         return ERR_OK;
     enum err e = route_override_check(w);

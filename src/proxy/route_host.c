@@ -102,9 +102,26 @@ static bool is_listener(const struct route_work *w, const struct uri_host *h)
            !str_eq(host, STR("*")) && str_ieq(host, h->host);
 }
 
-/* The table's code for a host label, where '_' is written '-'. */
+/* The service of the configuration that is written so in a host; {NULL,0} when there is none. */
+static struct str configured_label(const struct conf *c, struct str label)
+{
+    for (size_t i = 0; i < c->endpoint.nservices; i++) {
+        struct str name = c->endpoint.services[i].service;
+        bool same = name.n == label.n;
+        for (size_t k = 0; same && k < name.n; k++)
+            same = (name.p[k] == '_' ? '-' : ascii_lower(name.p[k])) == ascii_lower(label.p[k]);
+        if (same)
+            return name;
+    }
+    return str_n(NULL, 0);
+}
+
+/* The table's code, or the configuration's name, for a host label, where '_' is written '-'. */
 static struct str label_service(struct route_work *w, struct str label)
 {
+    struct str ours = configured_label(w->c, label);
+    if (ours.p)
+        return ours;
     struct str code = endpoint_service_code(w->c->cloud, label);
     if (code.p || !memchr(label.p, '-', label.n))
         return code.p ? code : route_service_name(w->c, label);
@@ -165,6 +182,11 @@ static struct str configured_service(struct route_work *w, const struct uri_host
     return found;
 }
 
+bool route_host_serves(struct route_work *w, struct str service)
+{
+    return !w->asked_shared || str_ieq(configured_service(w, &w->asked_at, service), service);
+}
+
 struct str route_host_service(struct route_work *w, const struct uri_host *h, struct str wanted)
 {
     struct str service = configured_service(w, h, wanted);
@@ -199,6 +221,8 @@ static enum err endpoint_name(struct route_work *w, const struct uri_host *h, st
     if (service.p) {
         w->asked_service = service;
         w->asked_in_table = service.n > 0;
+        w->asked_shared = service.n == 0;
+        w->asked_at = *h;
         return ERR_OK;
     }
     if (*w->c->endpoint.host && is_configured(w, str_of(w->c->endpoint.host), h))
@@ -217,9 +241,10 @@ static enum err endpoint_name(struct route_work *w, const struct uri_host *h, st
     }
     if (!is_endpoint_port(w, h->port))
         return refuse_port(w, whole);
-    w->asked_service = r.service;
-    w->asked_region = r.region;
     w->asked_in_table = r.service.n && endpoint_service_code(w->c->cloud, r.service).p;
+    struct str ours = w->asked_in_table ? str_n(NULL, 0) : configured_label(w->c, r.service);
+    w->asked_service = ours.p ? ours : r.service;
+    w->asked_region = r.region;
     return ERR_OK;
 }
 
@@ -280,10 +305,26 @@ static bool is_allowed_origin(const struct conf *c, struct str origin)
     return false;
 }
 
+/* With http_proxy set to us, a browser sends no Sec-Fetch-Site: to it an endpoint's http:// URL is
+ * not trustworthy. A page can keep Origin and Referer out as well; what is left tells a browser. */
+static bool is_proxied_browser(const struct route_work *w)
+{
+    const struct hdrs *h = &w->head->hdrs;
+    const struct hdr *agent = hdrs_find(h, STR("User-Agent"));
+    return w->v->target.authority.n > 0 && (hdrs_find(h, STR("Upgrade-Insecure-Requests")) ||
+                                            (agent && str_istarts(agent->value, STR("Mozilla/")) &&
+                                             hdrs_find(h, STR("Accept-Language"))));
+}
+
 enum err route_page_check(struct route_work *w)
 {
-    if (!w->norigin && !w->nreferer && !w->nsec_fetch_site)
-        return ERR_OK;
+    if (!w->norigin && !w->nreferer && !w->nsec_fetch_site) {
+        if (!is_proxied_browser(w))
+            return ERR_OK;
+        return err_set(w->why, ERR_ORIGIN_NOT_ALLOWED,
+                       "a browser that has this proxy as its http_proxy sent it, for who knows "
+                       "which page; name localhost and the endpoints in its no_proxy");
+    }
     /* One Origin that is allowed settles the rest; without one, the Referer's origin does. */
     struct str page = w->norigin ? w->origin : origin_of(w->referer);
     unsigned n = w->norigin ? w->norigin : w->nreferer;

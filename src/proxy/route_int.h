@@ -75,7 +75,9 @@ struct route_work {
     enum route_asked asked;
     struct str asked_host; /* lower-cased, without port */
     struct str asked_service, asked_region;
-    bool asked_in_table; /* asked_service is a service of the table or the configuration */
+    bool asked_in_table;      /* asked_service is a service of the table or the configuration */
+    bool asked_shared;        /* several services of the configuration have the host asked for */
+    struct uri_host asked_at; /* that host */
 
     /* by route_options_apply */
     struct str ask_service, ask_region, ask_profile, ask_scheme;
@@ -97,6 +99,9 @@ NODISCARD enum err route_override_check(struct route_work *w);
 /* What an upstream host says: its service when that is one of the table or the configuration, else
  * empty. wanted: preferred when several configured services share the host. */
 struct str route_host_service(struct route_work *w, const struct uri_host *h, struct str wanted);
+/* False when the host asked for belongs to several services of the configuration and service is
+ * none of them. */
+bool route_host_serves(struct route_work *w, struct str service);
 /* The region that an upstream host's name says, {NULL,0} when it says none. */
 struct str route_host_region(struct route_work *w, struct str host);
 /* True when connect_to names that host, or where to go for it: configured by name. */

@@ -184,6 +184,8 @@ void xfer_audit(const struct xfer *x, const char *verdict, const char *why);
 NODISCARD enum err xfer_permit(struct xfer *x, struct err_detail *why);
 /* … and what needs the whole body: forms, a local key's signature and its rate limit. */
 NODISCARD enum err xfer_permit_body(struct xfer *x, struct err_detail *why);
+/* Nothing was sent for it: what it took from the rate limits is given back. */
+void xfer_unrate(struct xfer *x);
 /* Takes a retry from the upstream's budget; false when it is used up. */
 NODISCARD bool xfer_budget_take(struct xfer *x);
 /* An answer that says the credential or the clock is wrong: refreshes or corrects, and tries once

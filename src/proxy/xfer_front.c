@@ -6,7 +6,6 @@
 #include "base/fmt.h"
 #include "base/log.h"
 #include "base/secret.h"
-#include "proxy/ratelimit.h"
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -351,8 +350,8 @@ static void on_gone(void *user, enum front_end end, const char *why)
 {
     struct xfer *x = user;
     x->fr = NULL;
-    if (x->rated && x->attempts == 0 && x->state != XS_REPLY)
-        ratelimit_return(x->gen->rules->rates, x->route.service, x->route.action);
+    if (x->state != XS_REPLY)
+        xfer_unrate(x);
     if (end == FRONT_LEFT && x->err == ERR_OK)
         x->client_gone = true;
     if (end == FRONT_REPLACED && x->err == ERR_OK) {

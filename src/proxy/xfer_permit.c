@@ -59,6 +59,13 @@ static enum err check_policy(struct xfer *x, struct err_detail *why)
     return ERR_ACTION_NOT_ALLOWED;
 }
 
+void xfer_unrate(struct xfer *x)
+{
+    if (x->rated && x->attempts == 0)
+        ratelimit_return(x->gen->rules->rates, x->route.service, x->route.action);
+    x->rated = false;
+}
+
 static enum err check_rate(struct xfer *x, struct err_detail *why)
 {
     struct ratelimit *rates = x->gen->rules->rates;
@@ -66,8 +73,14 @@ static enum err check_rate(struct xfer *x, struct err_detail *why)
         return ERR_OK;
     uint64_t now = clock_ns();
     struct ratelimit_answer a = ratelimit_take(rates, x->route.service, x->route.action, now);
+    uint64_t most = x->route.opt.request_ns;
+    x->rated = a.pass;
+    if (a.pass && most && now - x->started_ns + a.wait_ns >= most) {
+        xfer_unrate(x); /* its time would be over when its turn comes */
+        a.pass = false;
+        a.retry_after_s = a.wait_ns / NS_PER_SEC + 1;
+    }
     if (a.pass) {
-        x->rated = true;
         x->not_before_ns = now + a.wait_ns;
         return ERR_OK;
     }
@@ -92,9 +105,29 @@ static enum err check_presign(struct xfer *x, struct err_detail *why)
     return ERR_PRESIGN_NOT_ALLOWED;
 }
 
+/* Who claims a local key and says the body's hash can be judged before a byte of it is kept. That
+ * the body is the one of the hash shows at its end. */
+static enum err check_claim(struct xfer *x, struct err_detail *why)
+{
+    const struct hdr *h = hdrs_find(&x->head->hdrs, STR("X-Content-Sha256"));
+    struct str said = h ? str_trim(h->value) : STR("");
+    char hex[DIGEST_HEX_LEN];
+    if (!x->route.client || said.n != sizeof hex)
+        return ERR_OK;
+    for (size_t i = 0; i < sizeof hex; i++)
+        hex[i] = ascii_lower(said.p[i]);
+    enum err e = identity_verify(x->px->signer, x->route.client, x->head, x->verdict,
+                                 str_n(hex, sizeof hex), clock_wall_s(), why);
+    if (e != ERR_OK)
+        xfer_audit(x, "refused", why->text);
+    return e;
+}
+
 enum err xfer_permit(struct xfer *x, struct err_detail *why)
 {
-    enum err e = check_policy(x, why);
+    enum err e = check_claim(x, why);
+    if (e == ERR_OK)
+        e = check_policy(x, why);
     if (e == ERR_OK)
         e = check_presign(x, why);
     /* Who claims a local key has to prove it first (xfer_permit_body). */

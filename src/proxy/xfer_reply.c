@@ -132,6 +132,7 @@ void xfer_fail(struct xfer *x, enum err e, const struct err_detail *why)
     if (!x->why.text[0])
         snprintf(x->why.text, sizeof x->why.text, "%s", err_text(e));
     xfer_give_up(x);
+    xfer_unrate(x);
     /* Connections on which the rest of a body can't be waited for, or that we want to be rid of. */
     x->close_after = e == ERR_CLIENT_TIMEOUT || e == ERR_SHUTTING_DOWN || e == ERR_OVERLOADED;
     buf_reset(&x->queue);

@@ -32,7 +32,7 @@ static enum err collect(struct signer *s, const struct sign_input *in, struct st
             bytes += in->hdrs->v[i].name.n;
     sign_set_begin(s);
     if (bytes > SIGN_NAMES_MAX)
-        return ERR_INVALID_REQUEST;
+        return ERR_HEADERS_TOO_LARGE;
     if (!buf_reserve(&s->lower, bytes))
         return ERR_INTERNAL;
     bool ok = true;
@@ -59,7 +59,7 @@ static enum err write_authorization(struct signer *s, const struct sign_input *i
                    in->region.n + in->service.n + s->names.n + DIGEST_HEX_LEN + 3;
     buf_reset(&s->auth);
     if (total > SIGN_AUTH_MAX)
-        return ERR_INVALID_REQUEST;
+        return ERR_HEADERS_TOO_LARGE;
     if (!buf_reserve(&s->auth, total))
         return ERR_INTERNAL;
     char *at = sign_put(s->auth.p, str_n(head, sizeof head - 1));

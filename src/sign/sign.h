@@ -47,8 +47,8 @@ struct sign_output {
     struct str canonical_request, string_to_sign, signed_headers;
 };
 
-/* Signs. ERR_INVALID_REQUEST when something does not fit (too many headers, names too long),
- * ERR_INTERNAL when OpenSSL fails. */
+/* Signs. ERR_HEADERS_TOO_LARGE when there is more than can be signed, ERR_INVALID_REQUEST when a
+ * name occurs twice, ERR_INTERNAL when OpenSSL fails. */
 NODISCARD enum err sign_request(struct signer *s, const struct sign_input *in,
                                 struct sign_output *out);
 
@@ -66,8 +66,8 @@ struct presign_output {
     struct str canonical_request, string_to_sign;
 };
 /* Signs by the query. ERR_INVALID_QUERY when it carries authentication already or a name with a
- * ';', ERR_INVALID_REQUEST when something does not fit, ERR_INTERNAL or ERR_OVERLOADED when memory
- * is short. */
+ * ';', ERR_HEADERS_TOO_LARGE or ERR_INVALID_REQUEST when something does not fit, ERR_INTERNAL or
+ * ERR_OVERLOADED when memory is short. */
 NODISCARD enum err sign_presign(struct signer *s, const struct presign_input *in,
                                 struct presign_output *out);
 

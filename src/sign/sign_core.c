@@ -116,7 +116,7 @@ enum err sign_canonical(struct signer *s, struct str method, struct str path, st
     buf_reset(&s->names);
     buf_reset(&s->canon);
     if (names > SIGN_NAMES_MAX || total > SIGN_CANON_MAX)
-        return ERR_INVALID_REQUEST;
+        return ERR_HEADERS_TOO_LARGE;
     if (!buf_reserve(&s->names, names + 1) || !buf_reserve(&s->canon, total))
         return ERR_INTERNAL;
 

@@ -94,6 +94,35 @@ def test_custom_endpoints_in_their_order(daemon, upstream):
         "custom.internal:8443"
 
 
+OWN = {"services": [{"service": "my_svc", "host": "custom.internal:8443"}, {"service": "NewSvc"},
+                    {"service": "shareA", "host": "alt.internal:8443"}, {"service": "shareB", "host": "alt.internal:8443"}]}
+
+
+@pytest.mark.parametrize("host,service,upstream_host", [
+    ("my-svc.localhost", "my_svc", "custom.internal:8443"),
+    ("MY_svc.cn-beijing.localhost", "my_svc", "custom.internal:8443"),
+    ("my-svc.cn-beijing.volcengineapi.com", "my_svc", "custom.internal:8443"),
+    ("newsvc.cn-beijing.volcengineapi.com", "NewSvc", "newsvc.cn-beijing.volcengineapi.com"),
+    ("newsvc.cn-beijing.localhost", "NewSvc", "open.volcengineapi.com"),
+])
+def test_configured_services_are_known_by_their_label(daemon, upstream, host, service, upstream_host):
+    """In a host '_' is written '-', in any case; what is signed is the service's own name."""
+    d = daemon(endpoint=OWN)
+    assert_ok(d.request("GET", ECHO, host=host, service=None))
+    assert upstream.one().verdict.service == service and upstream.one().get("Host") == upstream_host
+
+
+def test_a_host_of_several_services_is_no_other_services(daemon, upstream):
+    d = daemon(endpoint=OWN)
+    scope = ("Authorization", "HMAC-SHA256 Credential=AK/20260101/cn-beijing/%s/request, SignedHeaders=host, Signature="
+             + "0" * 64)
+    for headers in ([scope[0:1] + (scope[1] % "ecs",)], [("X-Sigferry-Service", "ecs")]):
+        assert_error(d.request("GET", ECHO, headers, host="alt.internal", service=None), 403, "EndpointNotAllowed")
+    assert upstream.requests == []
+    assert_ok(d.request("GET", ECHO, [scope[0:1] + (scope[1] % "shareB",)], host="alt.internal", service=None))
+    assert upstream.one().verdict.service == "shareB"
+
+
 def test_endpoint_override_not_allowed(daemon, shared, upstream):
     r = shared.request("GET", ECHO, [("X-Sigferry-Endpoint", "special.volcengineapi.com")])
     assert_error(r, 403, "EndpointNotAllowed", "endpoint_overrides")

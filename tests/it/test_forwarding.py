@@ -318,6 +318,16 @@ def test_http_1_0_client(shared, upstream):
     assert upstream.one("s").version == "HTTP/1.1"
 
 
+def test_an_answer_cut_short_is_no_whole_one_to_http_1_0(shared, upstream):
+    """Without chunks its end is the connection's: only a reset tells."""
+    upstream.on("s", lambda ex: (ex.stream_head("text/plain"), ex.chunk(b"one"), ex.send(b"5\r\ntw"), ex.close()))
+    with shared.client() as c:
+        c.begin("GET", target("s"), [SERVICE], version="1.0")
+        with pytest.raises(ConnectionResetError):
+            while c.sock.recv(4096):
+                pass
+
+
 def test_http_1_0_keep_alive(shared, upstream):
     with shared.client() as c:
         for _ in range(2):

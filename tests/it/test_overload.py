@@ -314,6 +314,19 @@ def test_a_rate_limit_that_queues(daemon, upstream):
     assert all(t - began >= (i - 1) / 20 * 0.98 for i, t in enumerate(at)), [t - began for t in at]
 
 
+def test_a_queue_that_would_outlast_the_request(daemon, upstream):
+    """Who can't wait long enough is told so at once, and takes nobody's place."""
+    d = daemon(rate_limits=({"match": "ecs:*", "rate": 4.0, "burst": 1.0, "wait": 10.0},))
+    hasty = [("X-Sigferry-Request-Timeout", "0.2")]
+    assert_ok(d.request("GET", RATED))
+    for _ in range(20):
+        r = d.request("GET", RATED, hasty)
+        assert_error(r, 429, "RateLimited")
+        assert r.get("Retry-After") == "1"
+    _, took = timed(lambda: assert_ok(d.request("GET", RATED)))
+    assert took < seconds(1)
+
+
 def test_a_queue_that_would_take_too_long(daemon, upstream):
     d = daemon(rate_limits=({"match": "*:*", "rate": 2.0, "burst": 1.0, "wait": 0.6},))
     statuses = gather([lambda: d.request("GET", RATED) for _ in range(6)])

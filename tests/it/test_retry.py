@@ -494,6 +494,12 @@ def test_the_budgets_floor(daemon, upstream):
     assert r.get("X-Sigferry-Attempts") == "4"
 
 
+def test_every_worker_can_make_a_requests_retries(daemon, upstream):
+    d = daemon(workers=8, retry={"min_retry_delay_ms": 1, "max_retry_delay_ms": 2})
+    upstream.on("down", lambda ex: ex.error(503, "Down"))
+    assert d.request("GET", target("down")).get("X-Sigferry-Attempts") == "4"
+
+
 # -- clock -------------------------------------------------------------------------------------
 
 def clock_error(code, ahead):

@@ -154,6 +154,16 @@ def test_a_stale_or_future_date_is_refused(keyed, upstream, away):
     assert upstream.requests == []
 
 
+def test_a_claim_is_judged_before_the_body_is_taken(keyed, upstream):
+    """A known access key alone makes nobody keep 5 MB, nor learn what the policy says."""
+    wrong = [(n, v[:-4] + "0000" if n == "Authorization" else v) for n, v in signed(keyed)]
+    with keyed.client() as c:
+        c.send(c.head("POST", ECHO, wrong + [("Content-Length", str(5 << 20)), ("Expect", "100-continue")]))
+        r = c.response()
+    assert_error(r, 403, "ClientNotAllowed")
+    assert upstream.requests == []
+
+
 @pytest.mark.parametrize("away", [-880, 880])
 def test_a_clock_within_the_window_is_fine(keyed, upstream, away):
     headers = signed(keyed, date=signer.now_date(time.time() + away))

@@ -72,6 +72,21 @@ def test_what_a_page_makes_a_browser_send(shared, upstream, daemon, what, own):
     assert upstream.requests == []
 
 
+@pytest.mark.parametrize("headers", [
+    CHROME + [("Accept-Language", "en-US,en;q=0.9")],
+    CHROME + [("Upgrade-Insecure-Requests", "1")],
+], ids=["image", "navigation"])
+def test_a_browser_whose_http_proxy_this_is(shared, upstream, headers):
+    """To a browser http://ENDPOINT is no trustworthy address: it sends no Sec-Fetch-Site, and the page
+    can keep Origin and Referer out."""
+    url = "http://iam.volcengineapi.com/?Action=ListUsers&Version=2018-01-01"
+    r = shared.request("GET", url, headers, host="iam.volcengineapi.com", service=None)
+    assert_error(r, 403, "OriginNotAllowed", "http_proxy")
+    assert upstream.requests == []
+    for fine in ([("User-Agent", "curl/8.0")], [("User-Agent", "Mozilla/5.0 (library)")], [("Accept-Language", "en")]):
+        assert_ok(shared.request("GET", url, fine, host="iam.volcengineapi.com", service=None))
+
+
 def test_without_the_page_the_same_request_passes(shared, upstream):
     """The refusals above are for what the page adds, not for the rest."""
     assert_ok(shared.request("GET", ECHO, CHROME))

@@ -8,7 +8,7 @@
 
 START_TEST(floor_without_traffic)
 {
-    struct budget *b = budget_new(20, 1);
+    struct budget *b = budget_new(20);
     unsigned got = 0;
     for (int i = 0; i < 100; i++)
         got += budget_retry(b, STR("h"), 100000 * MS);
@@ -20,17 +20,6 @@ START_TEST(floor_without_traffic)
         got += budget_retry(b, STR("h"), 101000 * MS);
     ck_assert_uint_eq(got, 20);
     budget_free(b);
-    /* The floor is shared by the workers' tables. */
-    b = budget_new(20, 4);
-    got = 0;
-    for (int i = 0; i < 100; i++)
-        got += budget_retry(b, STR("h"), 100000 * MS);
-    ck_assert_uint_eq(got, 3);
-    budget_free(b);
-    b = budget_new(20, 100);
-    ck_assert(budget_retry(b, STR("h"), 0));
-    ck_assert(!budget_retry(b, STR("h"), 0));
-    budget_free(b);
     budget_free(NULL);
 }
 END_TEST
@@ -38,7 +27,7 @@ END_TEST
 /* Every request fails and wants three retries, at 1,000 requests a second for a minute. */
 START_TEST(an_outage_is_not_multiplied)
 {
-    struct budget *b = budget_new(20, 1);
+    struct budget *b = budget_new(20);
     unsigned requests = 0, retries = 0;
     for (uint64_t ms = 1; ms <= 60000; ms++) {
         budget_request(b, STR("h"), ms * MS);
@@ -54,7 +43,7 @@ END_TEST
 
 START_TEST(the_past_is_forgotten)
 {
-    struct budget *b = budget_new(20, 1);
+    struct budget *b = budget_new(20);
     for (int i = 0; i < 10000; i++)
         budget_request(b, STR("h"), 1000 * MS);
     unsigned got = 0;
@@ -78,7 +67,7 @@ END_TEST
 
 START_TEST(percentages)
 {
-    struct budget *none = budget_new(0, 1), *all = budget_new(100, 1), *bad = budget_new(-5, 0);
+    struct budget *none = budget_new(0), *all = budget_new(100), *bad = budget_new(-5);
     unsigned got_none = 0, got_all = 0, got_bad = 0;
     for (int i = 0; i < 1000; i++) {
         budget_request(none, STR("h"), 5000 * MS);
@@ -99,7 +88,7 @@ END_TEST
 
 START_TEST(many_hosts)
 {
-    struct budget *b = budget_new(20, 1);
+    struct budget *b = budget_new(20);
     char host[32];
     for (int i = 0; i < 10 * BUDGET_MAX_HOSTS; i++) {
         snprintf(host, sizeof(host), "host-%d", i);

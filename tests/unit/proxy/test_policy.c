@@ -182,7 +182,13 @@ START_TEST(which_bodies)
         {"multipart/form-data; boundary=x", true},
         {"application/json,application/x-www-form-urlencoded", true},
         {"application/x-www-form-urlencoded charset=utf-8", true}, /* some cut at a blank, too */
-        {",", true},                                               /* two empty values, joined */
+        {"\xC2\xA0"
+         "application/x-www-form-urlencoded",
+         true}, /* a blank that does not break: some trim it */
+        {"appl\xC4\xB0"
+         "cation/json",
+         true},      /* and some fold more letters than ASCII's */
+        {",", true}, /* two empty values, joined */
         {"application/json", false},
         {"application/json; x=\"a,b\"", false},
         {"application/octet-stream", false},
