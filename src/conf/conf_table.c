@@ -128,7 +128,9 @@ const struct conf_row conf_rows[] = {
     {"timeouts.request_timeout", CT_TIME, 0, AT(timeouts.request_ns), .def = "0.0", RANGE(0, DAY),
      .help = "Bounds the whole exchange, all attempts and waits included; 0 means no bound."},
     {"timeouts.client_header_timeout", CT_TIME, 0, AT(timeouts.client_header_ns), .def = "10.0",
-     RANGE(0.1, 3600), .help = "How long a client may take to send a request head."},
+     RANGE(0.1, 3600),
+     .help = "How long a client may take to send a request head; on a new connection from its "
+             "beginning."},
     {"timeouts.client_body_timeout", CT_TIME, 0, AT(timeouts.client_body_ns), .def = "30.0",
      RANGE(0.1, 3600), .help = "How long a client may take for each 64 KiB of a body."},
     {"timeouts.client_idle_timeout", CT_TIME, 0, AT(timeouts.client_idle_ns), .def = "120.0",

@@ -11,6 +11,8 @@
 #include "base/log.h"
 #include <errno.h>
 #include <linux/sockios.h>
+#include <linux/tcp.h>
+#include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
@@ -126,6 +128,17 @@ void front_conn_giveup(struct front_conn *c)
     c->f->pending = true;
 }
 
+/* Has the client sent anything? To one that only connected, an answer would be the next request's.
+ */
+static bool has_spoken(const struct front_conn *c)
+{
+    struct tcp_info info;
+    socklen_t len = sizeof info;
+    return c->heard || (getsockopt(c->watch.fd, IPPROTO_TCP, TCP_INFO, &info, &len) == 0 &&
+                        len >= offsetof(struct tcp_info, tcpi_bytes_received) + sizeof(uint64_t) &&
+                        info.tcpi_bytes_received > 0);
+}
+
 static void phases_expire(struct timer *t)
 {
     struct front *f = CONTAINER_OF(t, struct front, timer);
@@ -137,7 +150,7 @@ static void phases_expire(struct timer *t)
                 next = c->deadline_ns < next ? c->deadline_ns : next;
                 break;
             }
-            if (p == PHASE_HEAD && !f->o.tls_cert_pem)
+            if (p == PHASE_HEAD && !f->o.tls_cert_pem && has_spoken(c))
                 front_send_raw_error(c->watch.fd, ERR_CLIENT_TIMEOUT, "Request Timeout",
                                      "the request head did not arrive in time");
             if (p == PHASE_WRITE && !takes_nothing(c)) {
@@ -185,8 +198,9 @@ static void conn_ready(struct loop_fd *w, uint32_t events)
     }
     if ((events & EPOLLIN) && c->phase == PHASE_IDLE)
         front_phase_set(c, PHASE_HEAD);
-    else if (events & EPOLLIN)
+    else if ((events & EPOLLIN) && c->heard)
         c->early = true;
+    c->heard = c->heard || (events & EPOLLIN);
     /* A connection that was resumed is back in libmicrohttpd's epoll set only when a run has read
      * from it in vain. */
     if (!c->req || !c->req->suspended)
@@ -382,7 +396,8 @@ bool front_accept(struct front *f, int fd, const struct peer *peer, const void *
         f->accepting = NULL;
         return false;
     }
-    front_phase_set(c, PHASE_IDLE);
+    /* From the beginning: libmicrohttpd may read the first bytes before an event tells of them. */
+    front_phase_set(c, PHASE_HEAD);
     f->pending = true;
     return true;
 }

@@ -67,8 +67,9 @@ struct front_options {
     unsigned max_connections;
     size_t max_header;          /* libmicrohttpd's memory pool per connection, bytes */
     uint64_t max_body;          /* for the gate */
-    uint64_t idle_timeout_ns;   /* connection without a byte of a request, its first included */
-    uint64_t header_timeout_ns; /* absolute, from a request's first byte to its complete head */
+    uint64_t idle_timeout_ns;   /* kept connection without a byte of its next request */
+    uint64_t header_timeout_ns; /* absolute, to a request's complete head from its first byte, of
+                                   the first request from accept */
     uint64_t write_timeout_ns;  /* longest time a client takes nothing of an answer */
     uint64_t silence_ns;        /* the last resort, where none of these and no limit of the owner's
                                    runs: longer than all of them, also than those to come */

@@ -50,6 +50,7 @@ struct front_conn {
     unsigned still; /* WRITE: how often in a row the client had taken nothing */
     int untaken;    /* WRITE: bytes it had not taken at the last look; -1 before the first */
     bool early;     /* bytes came that are not of the request being served */
+    bool heard;     /* an event told of bytes */
     bool answered;  /* it has had an answer: idle, it may be closed at any time */
     bool gone;      /* the peer left or we gave up: the connection ends at the next run */
     bool lingering; /* the answer was written past libmicrohttpd */

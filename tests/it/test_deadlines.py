@@ -217,6 +217,22 @@ def test_a_head_that_drips(strict, place, upstream):
     assert 0.35 < took < seconds(1) and upstream.requests == []
 
 
+@pytest.mark.parametrize("kind", ["tcp", "unix"])
+@pytest.mark.parametrize("sent", [b"GET / HTTP/1.1\r\nHost: loc", b""], ids=["half", "nothing"])
+def test_a_head_that_stops_at_once(daemon, tmp_path, kind, sent):
+    """Its bytes come with the connection, before anything tells of them; a few times, for it is a race.
+    Who sent nothing is told nothing: it would be taken for the next request's answer."""
+    d = daemon(_listeners=2, listen=["127.0.0.1:0", "unix:%s/s" % tmp_path],
+               timeouts={"client_header_timeout": 0.3, "client_idle_timeout": 30.0})
+    for _ in range(4):
+        with d.client(d.addresses()[kind == "unix"]) as c:
+            c.send(sent)
+            (answer, closed), took = timed(c.read_all, seconds(5))
+        assert closed and 0.25 < took < seconds(1), took
+        if kind == "tcp" or not sent:
+            assert answer.startswith(b"HTTP/1.1 408 ") == bool(sent), answer
+
+
 def test_a_body_that_drips(strict, place, upstream):
     with strict.client(place) as c:
         c.send(c.head("POST", ECHO, [SERVICE, ("Content-Length", "1000")]))
