@@ -31,11 +31,12 @@ struct resp {
     bool has_length; /* a Content-Length field was there (also on HEAD and 304) */
     bool keep_alive; /* the connection may be used again after RESP_END */
     const char *why; /* at RESP_BAD */
+    unsigned n1xx;   /* at any time: interim heads that came */
 
     /* private */
     struct buf head;
     struct hdr hdr_store[RESP_MAX_HEADERS];
-    unsigned state, n1xx;
+    unsigned state;
     unsigned digits;   /* of the chunk size being read */
     uint64_t left;     /* bytes to come of the body or the chunk; the size while it is read */
     size_t line_start; /* where in the head the line being read began */

@@ -197,6 +197,8 @@ static enum conn_io ssl_outcome(struct conn *c, int rc)
         return CONN_AGAIN;
     if (e == SSL_ERROR_SYSCALL)
         c->os_error = os;
+    if (e == SSL_ERROR_SSL && ERR_GET_REASON(ERR_peek_error()) >= SSL_AD_REASON_OFFSET)
+        c->alert = ERR_reason_error_string(ERR_peek_error());
     return e == SSL_ERROR_ZERO_RETURN ? CONN_END : CONN_FAILED;
 }
 
@@ -236,8 +238,10 @@ enum conn_io conn_recv(struct conn *c, char *p, size_t n, size_t *done)
     *done = 0;
     if (c->via == VIA_SSL) {
         no_old_errors();
+        c->dataless = 0;
         int rc = SSL_read_ex(c->ssl, p, n, done);
-        return rc == 1 ? CONN_OK : ssl_outcome(c, rc);
+        r = rc == 1 ? CONN_OK : ssl_outcome(c, rc);
+        return r == CONN_AGAIN && c->dataless > CONN_DATALESS_MAX ? CONN_FAILED : r;
     }
     if (c->via == VIA_SOCKET) {
         r = socket_outcome(c, recv(c->io.fd, p, n, MSG_DONTWAIT), done);
@@ -272,6 +276,11 @@ bool conn_sent_in_vain(const struct conn *c, uint64_t n)
     return c->via != VIA_CURL && after_fin && n > 0 && n <= TELLING &&
            recv(c->io.fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 0 &&
            ioctl(c->io.fd, SIOCOUTQ, &unacked) == 0 && unacked >= (int)n;
+}
+
+const char *conn_alert(const struct conn *c)
+{
+    return c->alert;
 }
 
 bool conn_is_tls(const struct conn *c)

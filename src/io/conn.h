@@ -86,6 +86,9 @@ bool conn_is_quiet(const struct conn *c);
  * last sent had reached it, so that nobody can have acted on them: its end came in order (not as a
  * reset, which says nothing of what was read before), and none of them is acknowledged. */
 bool conn_sent_in_vain(const struct conn *c, uint64_t n);
+/* After CONN_FAILED: the peer's TLS alert, such as that it wants a client certificate; NULL when it
+ * was none. */
+const char *conn_alert(const struct conn *c);
 /* True for a connection that made a TLS handshake. */
 bool conn_is_tls(const struct conn *c);
 

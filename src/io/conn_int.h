@@ -37,6 +37,10 @@ struct conn_sock {
 };
 enum { CONN_SOCKS = 6 };
 
+/* Tickets and key updates hold no data, and OpenSSL reads on within one call as long as they come:
+ * after so many bytes the call has to end. Any record with data is smaller. */
+enum { CONN_DATALESS_MAX = 64 * 1024 };
+
 struct conn {
     struct conn_ctx *ctx;
     const struct conn_ops *ops;
@@ -54,9 +58,11 @@ struct conn {
     struct list link;                           /* in *ctx->dead */
     bool tls, https_proxy, private_ok, refused_private, refused_own, closed;
     bool hung_up;       /* an event told of an end */
+    size_t dataless;    /* bytes that the socket gave within one call of OpenSSL */
     bool emptied;       /* the last read of the socket brought less than was asked for, and no event
                          * has told of more since */
     bool no_descriptor; /* the system had none for a socket */
+    const char *alert;  /* the peer's, of the failure that ended it; NULL for none */
     int os_error;       /* errno of the failure that ended it; 0 for none */
     char why[CURL_ERROR_SIZE];
 };

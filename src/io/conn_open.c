@@ -198,8 +198,14 @@ static long on_bio(BIO *b, int oper, const char *buf, size_t asked, int cmd, lon
 {
     struct conn *c = (struct conn *)(void *)BIO_get_callback_arg(b);
     (void)buf, (void)cmd, (void)arg;
-    if (oper == (BIO_CB_READ | BIO_CB_RETURN))
+    if (oper == BIO_CB_READ && c->dataless > CONN_DATALESS_MAX) {
+        BIO_set_retry_read(b);
+        return -1;
+    }
+    if (oper == (BIO_CB_READ | BIO_CB_RETURN)) {
         c->emptied = ret <= 0 || *got < asked;
+        c->dataless += ret > 0 ? *got : 0;
+    }
     return ret;
 }
 

@@ -10,7 +10,8 @@
 
 enum {
     UP_SCRATCH = 64 * 1024,        /* bytes sent or received at a time */
-    UP_READ_PER_TURN = 256 * 1024, /* of one connection, before others have their turn */
+    UP_READ_PER_TURN = 256 * 1024, /* bytes of one connection, before others have their turn */
+    UP_READS_PER_TURN = 512,       /* and reads, for records may be of a byte each */
     UP_HOSTS_MAX = 256,            /* remembered at a time */
     UP_ONE_RECORD = 16 * 1024      /* what one TLS record holds */
 };

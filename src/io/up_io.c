@@ -162,6 +162,17 @@ void up_exchange_write(struct up_conn *uc)
     }
 }
 
+/* A 408 sent into a kept connection as it was closed crossed with our request: it is nobody's
+ * answer. */
+static void given_notice(struct up_conn *uc)
+{
+    struct up_req *q = uc->req;
+    if ((!q->body_once || q->out <= q->head.n) && conn_sent_in_vain(uc->conn, q->out))
+        send_elsewhere(uc);
+    else
+        finish(uc, ERR_RESET, "the upstream closed the kept connection with a 408");
+}
+
 /* Feeds bytes to the parser; false when the exchange ended. */
 static bool feed(struct up_conn *uc, struct str in)
 {
@@ -172,6 +183,10 @@ static bool feed(struct up_conn *uc, struct str in)
         case RESP_MORE:
             return true;
         case RESP_HEAD:
+            if (q->reused && uc->resp.status == 408 && !uc->resp.keep_alive) {
+                given_notice(uc);
+                return false;
+            }
             q->head_seen = true;
             q->ops->head(q, &uc->resp);
             break;
@@ -220,6 +235,7 @@ void up_exchange_read(struct up_conn *uc)
 {
     struct up *u = uc->uh->u;
     size_t total = 0, n;
+    unsigned reads = 0;
     while (uc->state == UC_BUSY && uc->req && !uc->req->paused) {
         struct up_req *q = uc->req;
         enum conn_io r = conn_recv(uc->conn, u->scratch, UP_SCRATCH, &n);
@@ -232,6 +248,10 @@ void up_exchange_read(struct up_conn *uc)
             send_elsewhere(uc);
             return;
         }
+        if (r != CONN_OK && conn_alert(uc->conn) && !q->reused && !q->first_byte_ns) {
+            finish(uc, ERR_TLS, conn_alert(uc->conn)); /* TLS 1.3 refuses us after its handshake */
+            return;
+        }
         if (r != CONN_OK) {
             ended(uc, r == CONN_END);
             return;
@@ -239,9 +259,13 @@ void up_exchange_read(struct up_conn *uc)
         q->last_ns = clock_ns();
         if (!q->first_byte_ns)
             q->first_byte_ns = q->last_ns;
+        unsigned interim = uc->resp.n1xx;
         if (!feed(uc, str_n(u->scratch, n)))
             return;
-        if ((total += n) >= UP_READ_PER_TURN) { /* others have their turn, too */
+        if (uc->resp.n1xx > interim)
+            q->first_byte_ns = q->last_ns; /* a head of its own, and a sign of life */
+        /* Others have their turn, too. */
+        if ((total += n) >= UP_READ_PER_TURN || ++reads >= UP_READS_PER_TURN) {
             look_later(uc);
             return;
         }

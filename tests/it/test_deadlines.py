@@ -75,6 +75,16 @@ def test_read_timeout_before_the_head_ends(shared, upstream, after):
     assert_error(r, 504, "UpstreamReadTimeout")
 
 
+def test_interim_heads_are_signs_of_life(shared, upstream):
+    def slow(ex):
+        for _ in range(4):
+            ex.send("HTTP/1.1 102 Processing\r\n\r\n")
+            upstream.event().wait(0.2)
+        ex.reply(200, b"{}")
+    upstream.on("r", slow)
+    assert_ok(shared.request("POST", target("r"), [ONCE, ("X-Sigferry-Read-Timeout", "0.4")], b"x"))
+
+
 def test_read_timeout_in_the_body_cuts_the_answer_short(shared, upstream):
     upstream.on("b", lambda ex: (ex.send("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nfive."),
                                  ex.wait_gone()))

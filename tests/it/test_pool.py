@@ -444,3 +444,20 @@ def test_the_race_of_idle_close_and_request(daemon, upstream):
     result = race(d, upstream, posts=400, clients=4, jitter=0.02)
     assert result["arrived"] == 400 and not result["twice"] and not result["failed"], result
     assert result["closed"] > 20, result
+
+
+def test_a_408_for_a_kept_connection_is_nobodys_answer(daemon, upstream):
+    """The upstream was about to close it when our request came; to a new one a 408 is an answer."""
+    def notice(ex):
+        if ex.attempt == 1:
+            ex.send("HTTP/1.1 408 Request Timeout\r\nConnection: close\r\nContent-Length: 0\r\n\r\n")
+            ex.close()
+        else:
+            ex.reply(200, b"{}")
+    upstream.on("r", notice)
+    d = daemon()
+    assert d.request("POST", target("r"), body=b"x").status == 408  # the connection's first
+    assert_ok(d.request("POST", ECHO, body=b"x"))
+    upstream.on("k", notice)
+    r = assert_ok(d.request("POST", target("k"), body=b"x"))
+    assert [q.attempt for q in upstream.of("k")] == [1, 2], r

@@ -3,9 +3,11 @@
 version, at which address."""
 
 import base64
+import os
 import re
 import socket
 import ssl
+import subprocess
 
 import pytest
 
@@ -173,10 +175,10 @@ def test_with_a_client_certificate(daemon, make_upstream, certs):
     pem, key = certs.pair("good")
     d = daemon(_upstream=u, tls={"cert_file": str(pem), "key_file": str(key)})
     assert_ok(d.request())
-    d = daemon(_upstream=u, retry={"auto_retry": False})
-    r = d.request()
-    assert r.status == 502 and r.error in ("UpstreamTlsFailed", "UpstreamReset"), r
-    assert len(u.requests) == 1
+    # TLS 1.3 refuses after the handshake, when the request is on its way: no reason to try again.
+    r = daemon(_upstream=u).request()
+    assert_error(r, 502, "UpstreamTlsFailed", "certificate")
+    assert r.get("X-Sigferry-Attempts") == "1" and len(u.requests) == 1
 
 
 def test_least_tls_version(daemon, make_upstream):
@@ -185,6 +187,35 @@ def test_least_tls_version(daemon, make_upstream):
     r = daemon(_upstream=u, tls={"min_version": "1.3"}).request()
     assert_error(r, 502, "UpstreamTlsFailed")
     assert len(u.requests) == 1
+
+
+@pytest.fixture
+def key_updates(tmp_path, certs):
+    """key_updates(n): the port of an upstream that sends so many before its answer."""
+    program = str(tmp_path / "key_updates")
+    here = os.path.dirname(os.path.abspath(__file__))
+    subprocess.run([os.environ.get("CC") or "cc", "-O1", "-o", program, os.path.join(here, "key_updates.c"),
+                    "-lssl", "-lcrypto"], check=True)
+    started = []
+
+    def start(n):
+        p = subprocess.Popen([program, *map(str, certs.pair("good")), str(n)], stdout=subprocess.PIPE, text=True)
+        started.append(p)
+        return int(p.stdout.readline())
+    yield start
+    for p in started:
+        p.kill()
+        p.wait()
+
+
+def test_key_updates_are_no_way_to_keep_a_worker(daemon, upstream, session_upstream, key_updates):
+    """OpenSSL would read on within one call as long as they come, and they never end an answer."""
+    d = daemon(connect_to=["%s:443:127.0.0.1:%d" % (HOST, key_updates(10000)),
+                           "iam.volcengineapi.com:443:127.0.0.1:%d" % key_updates(20),
+                           "::127.0.0.1:%d" % session_upstream.port], tls={"verify_ssl": False})
+    assert_ok(d.request("GET", ECHO, [ONCE], service="iam"))
+    assert_error(d.request("GET", ECHO, [ONCE, REGION]), 502, "UpstreamReset")
+    assert_ok(d.request("GET", ECHO, [ONCE]))
 
 
 def test_connect_to_of_one_host_only(daemon, upstream, session_upstream):
