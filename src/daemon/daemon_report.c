@@ -96,6 +96,8 @@ static size_t gather_pools(struct daemon *d, struct metrics_pool *out, size_t ma
 {
     struct worker_pool *v = calloc(WORKER_POOLS_MAX, sizeof *v);
     size_t n = 0;
+    for (unsigned i = 0; i < d->nworkers; i++)
+        worker_ask_pools(d->workers[i]);
     for (unsigned i = 0; v && i < d->nworkers; i++) {
         size_t m = worker_pools(d->workers[i], v, WORKER_POOLS_MAX);
         for (size_t k = 0; k < m; k++) {

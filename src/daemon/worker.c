@@ -16,6 +16,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#define POOLS_WAIT_NS  (50 * NS_PER_MS)
 #define DRAIN_GRACE_NS (50 * NS_PER_MS)
 #define DRAIN_HEAR_NS  NS_PER_SEC
 #define JUMP_S         30
@@ -230,15 +231,17 @@ static void note_pool(void *arg, const char *host, unsigned idle, unsigned activ
     p->pending = pending;
 }
 
-static void note_pools(struct timer *t)
+static void note_pools(struct worker *w)
 {
-    struct worker *w = CONTAINER_OF(t, struct worker, pools_timer);
+    unsigned asked = atomic_load_explicit(&w->pools_asked, memory_order_relaxed);
+    if (asked == w->pools_noted)
+        return;
     pthread_mutex_lock(&w->pools_lock);
     w->npools = 0;
     up_each_host(w->up, note_pool, w);
+    w->pools_noted = asked;
+    pthread_cond_signal(&w->pools_cond);
     pthread_mutex_unlock(&w->pools_lock);
-    if (!timer_set(&w->loop.timers, t, clock_ns() + NS_PER_SEC))
-        log_msg(LOG_WARN, "out of memory: pool metrics stop");
 }
 
 static uint64_t earliest(struct worker *w)
@@ -281,6 +284,7 @@ static void turn(struct worker *w)
     proxy_settle(w->proxy);
     proxy_recycle(w->proxy);
     w->more = up_reap(w->up);
+    note_pools(w);
     log_flush();
     measure(w);
 }
@@ -305,6 +309,10 @@ static void *run(void *arg)
             break;
     }
     worker_doors_close(w);
+    /* Who has no answer yet is told, as far as one run can. */
+    proxy_refuse_all(w->proxy);
+    proxy_settle(w->proxy);
+    front_run(w->front);
     proxy_abort_all(w->proxy);
     proxy_settle(w->proxy);
     /* Ends what is left: the owner is told of each request through gone(). */
@@ -342,9 +350,7 @@ static bool build(struct worker *w, char *msg, size_t msgsize)
     if (!(w->front = front_new(&fo, msg, msgsize)))
         return false;
     timer_init(&w->accept_pause, worker_accept_again);
-    timer_init(&w->pools_timer, note_pools);
-    return timer_set(&w->loop.timers, &w->pools_timer, clock_ns() + NS_PER_SEC) &&
-           worker_doors_open(w, w->o.doors, w->o.ndoors);
+    return worker_doors_open(w, w->o.doors, w->o.ndoors);
 }
 
 struct worker *worker_new(const struct worker_options *o, char *msg, size_t msgsize)
@@ -357,6 +363,7 @@ struct worker *worker_new(const struct worker_options *o, char *msg, size_t msgs
     atomic_fetch_add(&o->rules->refs, 1);
     list_init(&w->doors);
     pthread_mutex_init(&w->pools_lock, NULL);
+    pthread_cond_init(&w->pools_cond, NULL);
     sem_init(&w->taken, 0, 0);
     if (!loop_init(&w->loop)) {
         snprintf(msg, msgsize, "epoll: %s", strerror(errno));
@@ -404,11 +411,11 @@ void worker_free(struct worker *w)
     loop_poll(&w->loop, 0); /* nor is what another worker handed over at the very end forgotten */
     proxy_free(w->proxy);
     up_free(w->up);
-    timer_unset(&w->loop.timers, &w->pools_timer);
     loop_free(&w->loop);
     stat_free(w->stat);
     proxy_rules_unref(w->up_rules);
     proxy_rules_unref(w->o.rules);
+    pthread_cond_destroy(&w->pools_cond);
     pthread_mutex_destroy(&w->pools_lock);
     sem_destroy(&w->taken);
     free(w);
@@ -425,9 +432,23 @@ uint64_t worker_turn_ns(const struct worker *w)
                                   : atomic_load_explicit(&w->loop.turn_ns, memory_order_relaxed);
 }
 
+void worker_ask_pools(struct worker *w)
+{
+    atomic_fetch_add_explicit(&w->pools_asked, 1, memory_order_relaxed);
+    loop_wake(&w->loop);
+}
+
 size_t worker_pools(struct worker *w, struct worker_pool *out, size_t max)
 {
+    struct timespec until;
+    clock_gettime(CLOCK_MONOTONIC, &until);
+    until.tv_nsec += (long)POOLS_WAIT_NS;
+    until.tv_sec += until.tv_nsec / (long)NS_PER_SEC;
+    until.tv_nsec %= (long)NS_PER_SEC;
     pthread_mutex_lock(&w->pools_lock);
+    while (w->pools_noted != atomic_load(&w->pools_asked) && !atomic_load(&w->ended) &&
+           pthread_cond_clockwait(&w->pools_cond, &w->pools_lock, CLOCK_MONOTONIC, &until) == 0)
+        ;
     size_t n = w->npools < max ? w->npools : max;
     memcpy(out, w->pools, n * sizeof *out);
     pthread_mutex_unlock(&w->pools_lock);

@@ -63,7 +63,10 @@ const struct stat *worker_stat(const struct worker *w);
 /* clock_ns of its last turn; UINT64_MAX once it has ended. */
 uint64_t worker_turn_ns(const struct worker *w);
 
-/* A snapshot of its pools, gathered by its own thread about once a second. Copies up to max. */
+/* Has it write its pools down in its next turn, which begins at once. Any thread. */
+void worker_ask_pools(struct worker *w);
+/* What it wrote down; waits for it, a moment only: a worker that hangs shows what it had before.
+ * Copies up to max. */
 enum { WORKER_POOLS_MAX = 64 };
 struct worker_pool {
     char host[RESOLVE_NAME_MAX];

@@ -28,7 +28,7 @@ struct worker {
     struct proxy *proxy;
     struct stat *stat;
     struct list doors;
-    struct timer accept_pause, pools_timer;
+    struct timer accept_pause;
     enum worker_phase phase;
     bool more, knocked;
     int64_t ahead_s;         /* the wall clock before the monotonic one, in the last turn */
@@ -46,8 +46,11 @@ struct worker {
     size_t new_ndoors;
     bool took_all; /* of the last reload; the main thread reads it after `taken` */
     _Atomic bool stop, ended;
-    /* pools, for metrics */
+    /* pools, for metrics: the worker writes them down in its turn when they were asked for */
+    _Atomic unsigned pools_asked;
+    unsigned pools_noted; /* under the lock, but for the worker's own look */
     pthread_mutex_t pools_lock;
+    pthread_cond_t pools_cond;
     struct worker_pool pools[WORKER_POOLS_MAX];
     size_t npools;
 };

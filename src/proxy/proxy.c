@@ -211,13 +211,18 @@ size_t proxy_buffered(const struct proxy *p)
     return p->buffered;
 }
 
+void proxy_refuse_all(struct proxy *p)
+{
+    LIST_FOR (l, &p->all)
+        xfer_fail(CONTAINER_OF(l, struct xfer, all), ERR_SHUTTING_DOWN, NULL);
+}
+
 void proxy_abort_all(struct proxy *p)
 {
     LIST_FOR (l, &p->all) {
         struct xfer *x = CONTAINER_OF(l, struct xfer, all);
-        if (x->state == XS_REPLY && x->err == ERR_OK)
+        if (x->err == ERR_OK)
             x->err = ERR_SHUTTING_DOWN; /* it is not the client that ends it */
-        xfer_fail(x, ERR_SHUTTING_DOWN, NULL);
         xfer_mark(x, WANT_CANCEL | WANT_ABORT);
     }
 }

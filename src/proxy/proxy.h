@@ -64,7 +64,9 @@ bool proxy_dirty(const struct proxy *p); /* settle has something to do */
 unsigned proxy_inflight(const struct proxy *p);
 /* Bytes of bodies, of requests and of answers, held in memory. */
 size_t proxy_buffered(const struct proxy *p);
-/* The drain limit has passed: ends every request at once. */
+/* The drain limit has passed. Requests without an answer get one. */
+void proxy_refuse_all(struct proxy *p);
+/* Ends every request at once. */
 void proxy_abort_all(struct proxy *p);
 
 #endif

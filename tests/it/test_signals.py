@@ -9,7 +9,7 @@ import socket
 import pytest
 
 import daemon as daemons
-from checks import ECHO, assert_ok, hold, target
+from checks import ECHO, assert_error, assert_ok, hold, target
 from client import until
 from daemon import config_text, merge, seconds, timed
 
@@ -64,6 +64,7 @@ def test_a_second_signal_ends_at_once(daemon, upstream):
         assert d.alive()
         d.signal(signal.SIGTERM)
         status, took = timed(d.wait)
+        assert_error(c.response(), 503, "ShuttingDown")
     assert took < seconds(2) and status >= 0
     d.wait_log("access\" .*status=503 .*error=ShuttingDown")  # it was not the client that left
 
@@ -94,6 +95,7 @@ def test_drain_timeout_ends_the_rest(daemon, upstream):
         upstream.wait_request("hold")
         d.signal(signal.SIGTERM)
         status, took = timed(d.wait)
+        assert_error(c.response(), 503, "ShuttingDown")
     assert 0.3 < took < seconds(3) and status in (0, 1)
     d.wait_log("access\" .*status=503 .*error=ShuttingDown")
 
