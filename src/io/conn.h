@@ -26,8 +26,10 @@ struct conn_ctx;
 /* Once per process, before threads. false when libcurl does not start. */
 NODISCARD bool conn_global_init(void);
 
-/* NULL on failure, msg says why (an unreadable ca_file, …). Closed connections are parked in dead,
- * which outlives the context and all of its connections. */
+/* NULL on failure, msg says why, as "tls.KEY: reason" where a setting is to blame: a ca_file
+ * without certificates, a key_file that is encrypted or not that of cert_file. Asks nobody for a
+ * password. Closed connections are parked in dead, which outlives the context and all of its
+ * connections. */
 NODISCARD struct conn_ctx *conn_ctx_new(struct loop *loop, const struct conn_tls *tls,
                                         struct list *dead, char *msg, size_t msgsize);
 /* True when the settings are those x was made with, and so are the files they name. */

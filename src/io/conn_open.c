@@ -350,6 +350,7 @@ static CURLcode set_options(struct conn *c, const struct conn_target *t)
         SET(CURLOPT_SSLCERT, x->cert_file);
     if (x->key_file[0])
         SET(CURLOPT_SSLKEY, x->key_file);
+    SET(CURLOPT_KEYPASSWD, ""); /* an encrypted key fails: OpenSSL would ask at the terminal */
     return rc;
 }
 

@@ -10,6 +10,7 @@ import time
 import pytest
 
 import daemon as daemons
+from certs import openssl
 from checks import UNKNOWN_NAME, needs_localhost
 from daemon import BINARY, Raw, clean_env, command, unused_port
 
@@ -296,11 +297,12 @@ def test_usage():
     assert "doctor" in command("doctor", "--help").stdout
 
 
-def on_terminal(path, env):
-    """What a terminal gets to see."""
+def on_terminal(path, env, command="doctor", status=0):
+    """What a terminal gets to see. Whoever sits there presses Enter."""
     pid, fd = pty.fork()
     if pid == 0:
-        os.execve(BINARY, [BINARY, "doctor", "-c", str(path)], clean_env("/nonexistent", env))
+        os.execve(BINARY, [BINARY, command, "-c", str(path)], clean_env("/nonexistent", env))
+    os.write(fd, b"\n")
     out = b""
     try:
         while True:
@@ -308,7 +310,7 @@ def on_terminal(path, env):
     except OSError:  # the other end is closed
         pass
     os.close(fd)
-    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0, out
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == status, out
     return out.decode()
 
 
@@ -331,3 +333,15 @@ def test_no_colour_in_a_file(conf, answering):
     run = command("doctor", "-c", conf(), env={"TERM": "xterm", "CLICOLOR_FORCE": "1"})
     assert "\x1b" not in run.stdout and "..." not in run.stdout.replace("AKLT...", "").replace(
         "AKTP...", ""), run
+
+
+@pytest.mark.parametrize("name", ["check", "doctor"])
+def test_nobody_is_asked_for_a_keys_password(conf, answering, certs, tmp_path, name):
+    answering()
+    pem, key = certs.pair("good")
+    encrypted = tmp_path / "encrypted.key"
+    openssl("pkcs8", "-topk8", "-in", key, "-passout", "pass:swordfish", "-out", encrypted)
+    encrypted.chmod(0o600)
+    path = conf(tls={"ca_file": str(certs.ca), "cert_file": str(pem), "key_file": str(encrypted)})
+    text = on_terminal(path, {"TERM": "dumb"}, command=name, status=1)
+    assert "pass phrase" not in text and str(encrypted) in text, text
