@@ -91,6 +91,10 @@ bool conn_sent_in_vain(const struct conn *c, uint64_t n);
 /* True for a connection that made a TLS handshake. */
 bool conn_is_tls(const struct conn *c);
 
+/* Why no connection is made to that address (text, IPv6 without brackets) when a host that nobody
+ * configured by name is looked up and has it; NULL when one is. */
+const char *conn_refuses(const char *address);
+
 /* libcurl's version at run time, for --version. */
 const char *conn_library_version(void);
 

@@ -77,4 +77,7 @@ NODISCARD enum err route_url_names(const struct conf *c, const struct uri_host *
                                    struct str wanted, struct arena *a, struct str *service,
                                    struct str *region, struct err_detail *why);
 
+/* True when connect_to names that host, or where to go for it: configured by name. */
+bool route_is_named(const struct conf *c, struct str host, unsigned port);
+
 #endif

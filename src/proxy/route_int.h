@@ -99,8 +99,6 @@ NODISCARD enum err route_override_check(struct route_work *w);
 struct str route_host_service(struct route_work *w, const struct uri_host *h, struct str wanted);
 /* The region that an upstream host's name says, {NULL,0} when it says none. */
 struct str route_host_region(struct route_work *w, struct str host);
-/* True when connect_to names that host, or where to go for it: configured by name. */
-bool route_is_named(const struct conf *c, struct str host, unsigned port);
 
 /* Sets out->opt from the configuration, then what X-Sigferry-* ask for. */
 void route_options_default(struct route_work *w);

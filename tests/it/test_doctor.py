@@ -13,6 +13,7 @@ import daemon as daemons
 from certs import openssl
 from checks import UNKNOWN_NAME, needs_localhost
 from daemon import BINARY, Raw, clean_env, command, unused_port
+from others import own_hosts
 
 CHECKS = ["config", "files", "credentials", "dns", "connect", "clock"]
 
@@ -229,6 +230,35 @@ def test_a_name_that_is_not_known(conf):
     text = only(found, "dns", "FAIL")
     assert UNKNOWN_NAME in text and "resolv.conf" in text
     assert only(found, "connect", "skip") and only(found, "clock", "skip")
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1", "169.254.169.254", "::1"])
+def test_an_address_that_the_daemon_refuses(conf, monkeypatch, tmp_path, address):
+    own_hosts(monkeypatch, tmp_path, [(address, "sts.cn-beijing.volcengineapi.com"), (address, "alt.internal")])
+    settings = {"connect_to": [], "endpoint": {"resolver": "standard"}}
+    found = doctor(conf(**settings))
+    text = only(found, "dns", "FAIL")
+    assert "loopback" in text and "connect_to" in text and address in text, text
+    assert only(found, "connect", "skip") and only(found, "clock", "skip")
+    settings["connect_to"] = [":443::%d" % unused_port()]  # moves the port and says nothing of the address
+    assert "loopback" in only(doctor(conf(**settings)), "dns", "FAIL")
+
+
+@pytest.mark.parametrize("endpoint", [{"host": "alt.internal"}, {"services": [{"service": "sts", "host": "alt.internal"}]}],
+                         ids=["host", "services"])
+def test_an_address_that_is_meant(conf, monkeypatch, tmp_path, endpoint):
+    own_hosts(monkeypatch, tmp_path, [("127.0.0.1", "alt.internal")])
+    assert "127.0.0.1" in only(doctor(conf(connect_to=[], endpoint=endpoint)), "dns", "ok")
+
+
+def test_no_region_for_the_standard_resolver(conf, answering):
+    answering()
+    path = conf(region="", endpoint={"resolver": "standard"})
+    found = doctor(path)
+    assert "region" in only(found, "dns", "skip") and "-r" in only(found, "dns", "skip")
+    assert only(found, "connect", "skip") and only(found, "clock", "skip")
+    assert "sts.ap-southeast-1." in only(doctor(path, "-r", "ap-southeast-1"), "connect", "ok")
+    assert "nosuch" in only(doctor(path, "-r", "nosuch"), "dns", "FAIL")
 
 
 def test_nobody_listens(conf):
