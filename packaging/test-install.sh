@@ -81,6 +81,10 @@ diff "$work/wanted" "$work/installed" || die "installed (>) is not what was want
 if grep -L /opt/sf/bin/sigferry "$work"/dest/opt/sf/lib/systemd/*/*.service | grep .; then
     die "these units do not start the installed program"
 fi
+for unit in "$work"/dest/opt/sf/lib/systemd/system/*.service; do
+    grep -qx 'InaccessiblePaths=-/root -/boot -/media -/mnt -/srv' "$unit" ||
+        die "$(basename "$unit") hides the program, or not all the rest: $(grep InaccessiblePaths= "$unit")"
+done
 find "$work/dest" -type f -perm /022 | grep . && die "writable by others"
 wc -l <"$work/installed" | sed 's/$/ files, as wanted/'
 
