@@ -63,6 +63,15 @@ sha256sum "$work"/one/tree/b/*.tar.xz "$work"/elsewhere/two/tree/b/*.tar.xz | se
 cmp "$work"/one/tree/b/*.tar.xz "$work"/elsewhere/two/tree/b/*.tar.xz ||
     die "the tarballs differ"
 
+say "bootstrap configures in any directory"
+mkdir "$work/nothing"
+printf '#!/bin/sh\n' >"$work/nothing/make" # configuring is what is looked at
+chmod 755 "$work/nothing/make"
+for dir in deep/er "$work/outside"; do
+    (cd "$work/one/tree" && PATH=$work/nothing:$PATH BUILD_DIR=$dir ./bootstrap build --no-install >/dev/null &&
+        [ -f "$dir/config.status" ]) || die "bootstrap fails with BUILD_DIR=$dir"
+done
+
 say "install under DESTDIR"
 tar -xf "$work"/one/tree/b/*.tar.xz -C "$work"
 cd "$work"/sigferry-*/
