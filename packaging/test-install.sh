@@ -63,6 +63,15 @@ sha256sum "$work"/one/tree/b/*.tar.xz "$work"/elsewhere/two/tree/b/*.tar.xz | se
 cmp "$work"/one/tree/b/*.tar.xz "$work"/elsewhere/two/tree/b/*.tar.xz ||
     die "the tarballs differ"
 
+say "bootstrap configures in any directory"
+mkdir "$work/nothing"
+printf '#!/bin/sh\n' >"$work/nothing/make" # configuring is what is looked at
+chmod 755 "$work/nothing/make"
+for dir in deep/er "$work/outside"; do
+    (cd "$work/one/tree" && PATH=$work/nothing:$PATH BUILD_DIR=$dir ./bootstrap build --no-install >/dev/null &&
+        [ -f "$dir/config.status" ]) || die "bootstrap fails with BUILD_DIR=$dir"
+done
+
 say "install under DESTDIR"
 tar -xf "$work"/one/tree/b/*.tar.xz -C "$work"
 cd "$work"/sigferry-*/
@@ -81,6 +90,10 @@ diff "$work/wanted" "$work/installed" || die "installed (>) is not what was want
 if grep -L /opt/sf/bin/sigferry "$work"/dest/opt/sf/lib/systemd/*/*.service | grep .; then
     die "these units do not start the installed program"
 fi
+for unit in "$work"/dest/opt/sf/lib/systemd/system/*.service; do
+    grep -qx 'InaccessiblePaths=-/root -/boot -/media -/mnt -/srv' "$unit" ||
+        die "$(basename "$unit") hides the program, or not all the rest: $(grep InaccessiblePaths= "$unit")"
+done
 find "$work/dest" -type f -perm /022 | grep . && die "writable by others"
 wc -l <"$work/installed" | sed 's/$/ files, as wanted/'
 

@@ -25,7 +25,21 @@ container() {
     [ "$(id -u)" = 0 ] || { echo "skipped: needs root, for chroot" && return 77; }
     [ -x "$CI_BUILD/sigferry" ] || { echo "skipped: no $CI_BUILD/sigferry (stage check)" && return 77; }
     [[ $CI_OPTIONS != *sanitizers* ]] || { echo "skipped: sanitizers need /proc" && return 77; }
-    packaging/container/rootfs.sh --binary "$CI_BUILD/sigferry" --check
+    (umask 077 && packaging/container/rootfs.sh --binary "$CI_BUILD/sigferry" --check) || return 1
+    container_of_nobody
+}
+# A builder without root: who owns what in the tarball is the same.
+container_of_nobody() {
+    local dir odd
+    dir=$(mktemp -d) && mkdir -p "$dir/packaging/container" || return 1
+    cp packaging/container/rootfs.sh "$dir/packaging/container/" && cp "$CI_BUILD/sigferry" "$dir/" &&
+        chown -R 65534:65534 "$dir" &&
+        (umask 077 && cd "$dir" && setpriv --reuid=65534 --regid=65534 --clear-groups \
+            packaging/container/rootfs.sh --binary ./sigferry --tar image.tar) || return 1
+    odd=$(tar --numeric-owner -tvf "$dir/image.tar" | grep -v '^[-dl]r.xr.xr.[xt] 0/0 ' | grep -v '^-rw-r--r-- 0/0 ')
+    rm -rf "$dir"
+    [[ $odd =~ ^drwxr-xr-x\ 65532/65532\ .*\ ./run/sigferry/$ ]] ||
+        { echo "of another owner, or not readable: $odd" && return 1; }
 }
 debian() {
     [ "${CI_DEB:-1}" = 1 ] || { echo "skipped: CI_DEB is not 1" && return 77; }

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # The container image's file system, from a built program and the libraries that it loads.
 set -euo pipefail
+umask 022 # whatever the builder's is: UID 65532 has to read the image
 top=$(cd "$(dirname "$0")/../.." && pwd)
 usage() {
     cat <<'HELP'
@@ -72,7 +73,10 @@ size=$(du -s --apparent-size -B1 "$tree" | cut -f1)
 echo "files: $(find "$tree" -type f | wc -l), of them libraries: $(wc -w <<<"$libraries")"
 echo "size: $size bytes ($((size / 1024)) KiB), program $(stat -c %s "$tree/usr/bin/sigferry")"
 if [ -n "$tar" ]; then
-    tar --sort=name --mtime="@${SOURCE_DATE_EPOCH:-0}" --numeric-owner -C "$tree" -cf "$tar" .
+    # Only root can give files away: the owners are said here.
+    pack() { tar --sort=name --mtime="@${SOURCE_DATE_EPOCH:-0}" --numeric-owner -C "$tree" "$@"; }
+    pack --owner=0 --group=0 --exclude=./run/sigferry -cf "$tar" .
+    pack --owner=65532 --group=65532 -rf "$tar" ./run/sigferry
     echo "tarball: $(stat -c %s "$tar") bytes, gzip $(gzip -9 -n <"$tar" | wc -c)"
 fi
 [ $check = yes ] || exit 0

@@ -14,8 +14,8 @@ struct admin_answer {
 };
 
 /* Asks conf's admin.listen; anything but a GET carries the first of security.client_tokens when
- * there is one. Blocks until deadline_ns (clock_fresh_ns time) at most. false with msg when no
- * answer came. */
+ * there is one, else the signature of the first of clients. Blocks until deadline_ns
+ * (clock_fresh_ns time) at most. false with msg when no answer came. */
 NODISCARD bool admin_ask(const struct conf *c, const char *method, const char *path,
                          uint64_t deadline_ns, struct admin_answer *out, char *msg, size_t msgsize);
 

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* sigferry check: is the configuration valid, and can the credential files it names be used? Asks
- * no network. */
+/* sigferry check: is the configuration valid, and can the files it names be used? Asks no
+ * network. */
 #include "cli/cli.h"
 
 #include "cred/cred.h"
 #include "cred/cred_read.h"
+#include "daemon/worker.h"
 #include <stdlib.h>
 
 enum {
@@ -16,7 +17,7 @@ enum {
 
 static const char help[] =
     "Usage: sigferry check [OPTION]...\n"
-    "Validates the configuration and the credential files it names. Each error is one line,\n"
+    "Validates the configuration, its TLS files and credential files. Each error is one line,\n"
     "\"file:line: key: reason\"; exit status 0 when there is none, 1 otherwise.\n\n"
     "      --explain KEY      explain a configuration key, or all of a section, and "
     "exit\n" CLI_COMMON_HELP;
@@ -27,12 +28,34 @@ static const struct option opts[] = {
     {NULL, 0, NULL, 0},
 };
 
-static void complain(const struct conf *conf, const char *profile, const char *key,
-                     const char *reason)
+static void complain(const struct conf *conf, const char *path, const char *reason)
 {
-    char path[KEY_MAX], where[WHERE_MAX];
-    (void)snprintf(path, sizeof path, "profiles.%s%s%s", profile, *key ? "." : "", key);
+    char where[WHERE_MAX];
     fprintf(stderr, "%s: %s: %s\n", conf_where(conf, path, where, sizeof where), path, reason);
+}
+
+static void complain_of_profile(const struct conf *conf, const char *profile, const char *key,
+                                const char *reason)
+{
+    char path[KEY_MAX];
+    (void)snprintf(path, sizeof path, "profiles.%s%s%s", profile, *key ? "." : "", key);
+    complain(conf, path, reason);
+}
+
+/* What the daemon itself tries before it starts. */
+static bool check_worker(const struct cli *c, const struct conf *conf)
+{
+    char msg[WHERE_MAX] = "";
+    if (worker_check(conf, msg, sizeof msg))
+        return true;
+    char *reason = strstr(msg, ": ");
+    if (reason && strncmp(msg, "tls.", 4) == 0) {
+        *reason = '\0';
+        complain(conf, msg, reason + 2);
+    } else {
+        (void)cli_fail(c, "%s", msg);
+    }
+    return false;
 }
 
 /* A file that a provider reads later, by the rule it will read it by. */
@@ -49,7 +72,7 @@ static bool check_file(const struct conf *conf, const struct conf_profile *p, co
                              NULL, &content, &why);
     buf_wipe(&content);
     if (!ok)
-        complain(conf, p->name, key, why.text);
+        complain_of_profile(conf, p->name, key, why.text);
     return ok;
 }
 
@@ -67,7 +90,8 @@ static bool check_profile(struct conf *conf, const struct conf_profile *p)
         return ok;
     struct cred *cred = cred_fetch(conf, p->name, &why);
     if (!cred)
-        complain(conf, p->name, strcmp(p->provider, "file") == 0 ? "file" : "", why.text);
+        complain_of_profile(conf, p->name, strcmp(p->provider, "file") == 0 ? "file" : "",
+                            why.text);
     ok = cred && ok;
     cred_unref(cred);
     return ok;
@@ -97,7 +121,7 @@ int cli_check(int argc, char **argv)
     struct cli c;
     const char *key = NULL;
     int opt, code = CLI_USAGE;
-    bool ok = true;
+    bool ok;
 
     cli_begin(&c, "check", help, CLI_COMMON_LETTERS, opts, argc, argv);
     while ((opt = cli_next(&c, &code)) >= 0)
@@ -111,6 +135,7 @@ int cli_check(int argc, char **argv)
     struct conf *conf = cli_conf(&c);
     if (!conf)
         return CLI_FAILED;
+    ok = check_worker(&c, conf);
     for (size_t i = 0; i < conf->nprofiles; i++)
         ok = check_profile(conf, &conf->profiles[i]) && ok;
     if (ok)

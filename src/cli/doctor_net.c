@@ -5,8 +5,10 @@
 
 #include "base/clock.h"
 #include "cli/host.h"
+#include "io/conn.h"
 #include "io/fetch.h"
 #include "io/resolve.h"
+#include "proxy/route.h"
 #include "proxy/skew.h"
 
 enum {
@@ -18,16 +20,24 @@ enum {
 
 struct hosts {
     size_t n;
-    char v[HOSTS_MAX][ENDPOINT_HOST_MAX];
+    struct host {
+        char name[ENDPOINT_HOST_MAX];
+        bool by_name; /* configured as it stands: it may have any address */
+    } v[HOSTS_MAX];
 };
 
-static void add_host(struct hosts *h, struct str host)
+static void add_host(struct hosts *h, struct str name, bool by_name)
 {
     for (size_t i = 0; i < h->n; i++)
-        if (str_ieq(str_of(h->v[i]), host))
+        if (str_ieq(str_of(h->v[i].name), name)) {
+            h->v[i].by_name = h->v[i].by_name || by_name;
             return;
-    if (h->n < HOSTS_MAX && host.n < ENDPOINT_HOST_MAX)
-        (void)snprintf(h->v[h->n++], ENDPOINT_HOST_MAX, "%.*s", STR_ARG(host));
+        }
+    if (h->n == HOSTS_MAX || name.n >= ENDPOINT_HOST_MAX)
+        return;
+    struct host *new = &h->v[h->n++];
+    (void)snprintf(new->name, sizeof new->name, "%.*s", STR_ARG(name));
+    new->by_name = by_name;
 }
 
 /* The endpoint of the configured service (without one: of the service that every account has) and
@@ -38,13 +48,19 @@ static void collect(struct doctor *d, struct hosts *h)
     char host[ENDPOINT_HOST_MAX];
     struct err_detail why = {""};
     const char *service = *c->service ? c->service : "sts";
-    if (cli_host(c, str_of(service), str_of(c->region), host, &why) == ERR_OK)
-        add_host(h, str_of(host));
+    enum err e = cli_host(c, str_of(service), str_of(c->region), host, &why);
+    if (e == ERR_OK)
+        add_host(h, str_of(host), *c->endpoint.host != '\0');
+    else if (e == ERR_INVALID_REGION && !*c->region) /* each request may name one */
+        doctor_say(d, DOCTOR_SKIP, "dns",
+                   "no endpoint for %s: endpoint.resolver = \"standard\" needs a region, and none "
+                   "is configured; give one with -r",
+                   service);
     else
         doctor_say(d, DOCTOR_FAIL, "dns", "no endpoint for %s: %s", service, why.text);
     for (size_t i = 0; i < c->endpoint.nservices; i++)
         if (c->endpoint.services[i].host.n)
-            add_host(h, c->endpoint.services[i].host);
+            add_host(h, c->endpoint.services[i].host, true);
 }
 
 /* --- names ------------------------------------------------------------------------------------ */
@@ -88,16 +104,37 @@ static const char *redirection(const struct conf *c, struct str host)
     return NULL;
 }
 
+/* Why the proxy would refuse every address of the answer, NULL when it would not. */
+static const char *refusal(const struct resolve_answer *a)
+{
+    const char *why = NULL;
+    for (unsigned i = 0; i < a->n; i++)
+        if (!(why = conn_refuses(a->addr[i])))
+            return NULL;
+    return why;
+}
+
+static bool give_up(struct doctor *d, const char *name, const char *reason)
+{
+    doctor_say(d, DOCTOR_SKIP, "connect", "%s %s", name, reason);
+    doctor_say(d, DOCTOR_SKIP, "clock", "%s did not say what time it is", name);
+    return false;
+}
+
 /* False when there is no use in going on. */
-static bool check_name(struct doctor *d, const char *host)
+static bool check_name(struct doctor *d, const struct host *h)
 {
     const struct conf *c = d->conf;
+    const char *host = h->name, *refused = NULL;
     struct resolve_answer a;
     struct str rest = str_of(host), bare = str_cut(&rest, ':');
     char name[ENDPOINT_HOST_MAX];
-    const char *proxy =
-        strcmp(c->endpoint.scheme, "http") == 0 ? c->proxy.http_proxy : c->proxy.https_proxy;
-    const char *to = redirection(c, bare);
+    bool plain = strcmp(c->endpoint.scheme, "http") == 0;
+    const char *proxy = plain ? c->proxy.http_proxy : c->proxy.https_proxy;
+    uint64_t number;
+    unsigned port = rest.n && str_u64(rest, 65535, &number) ? (unsigned)number : plain ? 80 : 443;
+    /* An entry that only moves the port leaves the address to the name. */
+    const char *to = route_is_named(c, bare, port) ? redirection(c, bare) : NULL;
     if (host[0] == '[') { /* an IPv6 literal */
         doctor_say(d, DOCTOR_SKIP, "dns", "%s is an address", host);
         return true;
@@ -109,17 +146,19 @@ static bool check_name(struct doctor *d, const char *host)
     }
     (void)snprintf(name, sizeof name, "%.*s", STR_ARG(bare));
     doctor_busy(d, "dns", "looking %s up", name);
-    if (look_up(name, &a)) {
-        doctor_say(d, DOCTOR_OK, "dns", "%s: %s%s", name, a.addr[0], a.n > 1 ? " and others" : "");
-        return true;
+    if (!look_up(name, &a)) {
+        doctor_say(d, DOCTOR_FAIL, "dns",
+                   "%s: %s; look at /etc/resolv.conf and at region and endpoint.host, or name a "
+                   "proxy (proxy.https_proxy)",
+                   name, a.why);
+        return give_up(d, name, "has no address");
     }
-    doctor_say(d, DOCTOR_FAIL, "dns",
-               "%s: %s; look at /etc/resolv.conf and at region and endpoint.host, or name a proxy "
-               "(proxy.https_proxy)",
-               name, a.why);
-    doctor_say(d, DOCTOR_SKIP, "connect", "%s has no address", name);
-    doctor_say(d, DOCTOR_SKIP, "clock", "%s did not say what time it is", name);
-    return false;
+    if (!h->by_name && (refused = refusal(&a))) {
+        doctor_say(d, DOCTOR_FAIL, "dns", "%s: %s: %s", name, a.addr[0], refused);
+        return give_up(d, name, "has no address that requests are sent to");
+    }
+    doctor_say(d, DOCTOR_OK, "dns", "%s: %s%s", name, a.addr[0], a.n > 1 ? " and others" : "");
+    return true;
 }
 
 /* --- connection and clock --------------------------------------------------------------------- */
@@ -205,7 +244,11 @@ void doctor_network(struct doctor *d)
 {
     struct hosts h = {.n = 0};
     collect(d, &h);
+    if (!h.n) {
+        doctor_say(d, DOCTOR_SKIP, "connect", "there is no endpoint to look at");
+        doctor_say(d, DOCTOR_SKIP, "clock", "there is no endpoint to look at");
+    }
     for (size_t i = 0; i < h.n; i++)
-        if (check_name(d, h.v[i]))
-            check_answer(d, h.v[i]);
+        if (check_name(d, &h.v[i]))
+            check_answer(d, h.v[i].name);
 }

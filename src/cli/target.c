@@ -5,6 +5,7 @@
 
 #include "base/clock.h"
 #include "cred/cred_time.h"
+#include "proxy/route.h"
 #include "sign/sign.h"
 
 const char *cli_url(const struct cli *c)
@@ -28,46 +29,16 @@ static struct str first_of(struct str a, struct str b, struct str c)
     return a.n ? a : b.n ? b : c;
 }
 
-/* Does a configured "host" or "host:port" name the URL's host? */
-static bool is_host(struct str configured, const struct uri_host *h, struct str authority)
-{
-    struct uri_host want;
-    if (str_ieq(configured, authority))
-        return true;
-    return uri_host(configured, &want, NULL) == ERR_OK && str_ieq(want.host, h->host) &&
-           (want.port == 0 || want.port == h->port);
-}
-
-/* The configuration's or the table's spelling of a service. */
-static struct str service_name(const struct conf *conf, struct str name)
-{
-    for (size_t i = 0; i < conf->endpoint.nservices; i++)
-        if (str_eq(conf->endpoint.services[i].service, name))
-            return name;
-    struct str code = endpoint_service_code(conf->cloud, name);
-    return code.p ? code : name;
-}
-
 static int address(const struct cli *c, const struct conf *conf, const struct uri_host *h,
                    struct arena *a, struct cli_target *t)
 {
-    struct str service = {NULL, 0}, region = {NULL, 0};
-    char *scratch = arena_alloc(a, ENDPOINT_HOST_MAX);
-    if (!scratch)
-        return cli_fail(c, "out of memory");
-    struct endpoint_reverse r;
-    endpoint_reverse(conf->cloud, h->host, scratch, &r);
-    if (r.known) {
-        service = r.service;
-        region = r.region;
-    }
-    for (size_t i = 0; i < conf->endpoint.nservices && !service.n; i++) {
-        const struct endpoint_service *s = &conf->endpoint.services[i];
-        if (s->host.n && is_host(s->host, h, t->authority))
-            service = s->service;
-    }
-    service = first_of(str_of(c->args.service), service, str_of(conf->service));
-    t->service = service_name(conf, service);
+    struct str asked = str_of(c->args.service), service, region;
+    struct err_detail why = {""};
+    if (route_url_names(conf, h, asked, a, &service, &region, &why) != ERR_OK)
+        return cli_fail(c, "%s", why.text);
+    if (asked.n || !service.n)
+        service = route_service_name(conf, asked.n ? asked : str_of(conf->service));
+    t->service = service;
     t->region = first_of(str_of(c->args.region), region, str_of(conf->region));
     if (!t->service.n)
         return cli_fail(c, "no service is named: give --service, use the URL of one of the cloud's "

@@ -18,8 +18,9 @@ struct cli_target {
 /* The one operand, a URL; NULL after a message when there is another number of them. */
 NODISCARD const char *cli_url(const struct cli *c);
 
-/* Fills *t from the URL: service and region from the options, else from the host (the cloud's
- * endpoints and endpoint.services), else from the configuration. Everything lives in the arena, the
+/* Fills *t from the URL: service and region from the options, else from the host (as the proxy
+ * reads it: endpoint.services, endpoint.host, the cloud's endpoints), else from the configuration.
+ * Everything lives in the arena, the
  * arguments or conf. CLI_OK, or the exit code after a message. */
 NODISCARD int cli_target(const struct cli *c, const struct conf *conf, const char *url,
                          struct arena *a, struct cli_target *t);

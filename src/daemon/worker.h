@@ -31,7 +31,8 @@ struct worker_options {
     void *arg;
 };
 
-/* Tries the settings that only a worker can judge (tls.ca_file, …); msg says what is wrong. */
+/* Tries the settings that only a worker can judge (tls.ca_file, …); msg says what is wrong, as
+ * "KEY: reason" where it is a key's. */
 NODISCARD bool worker_check(const struct conf *c, char *msg, size_t msgsize);
 
 /* Builds a worker; msg says why not. Its thread starts with worker_start. */

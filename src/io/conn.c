@@ -42,6 +42,60 @@ static X509_STORE *load_store(const char *ca_file, char *msg, size_t msgsize)
     return NULL;
 }
 
+/* Only an encrypted key asks; OpenSSL's own way would be to ask whoever sits at the terminal. */
+static int no_password(char *buf, int size, int writing, void *arg)
+{
+    bool *asked = arg;
+    (void)buf, (void)size, (void)writing;
+    *asked = true;
+    return -1;
+}
+
+/* The newest reason in OpenSSL's queue, which it empties. */
+static const char *openssl_reason(void)
+{
+    const char *reason = ERR_reason_error_string(ERR_peek_last_error());
+    ERR_clear_error();
+    return reason ? reason : "no reason given";
+}
+
+/* libcurl reads both anew for each connection: what it could not use is said here, once. */
+static bool try_key(const struct conn_tls *tls, char *msg, size_t msgsize)
+{
+    bool asked = false, ok = false, mismatch = false;
+    if (!tls->cert_file[0])
+        return true;
+    ERR_clear_error();
+    SSL_CTX *s = SSL_CTX_new(TLS_client_method());
+    if (!s) {
+        snprintf(msg, msgsize, "tls.cert_file: %s", openssl_reason());
+        return false;
+    }
+    SSL_CTX_set_default_passwd_cb(s, no_password);
+    SSL_CTX_set_default_passwd_cb_userdata(s, &asked);
+    if (SSL_CTX_use_certificate_chain_file(s, tls->cert_file) != 1)
+        snprintf(msg, msgsize, "tls.cert_file: no certificate could be read from %s (%s)",
+                 tls->cert_file, openssl_reason());
+    else if (SSL_CTX_use_PrivateKey_file(s, tls->key_file, SSL_FILETYPE_PEM) == 1)
+        mismatch = !(ok = SSL_CTX_check_private_key(s) == 1); /* another kind of key */
+    else if (ERR_GET_REASON(ERR_peek_last_error()) == X509_R_KEY_VALUES_MISMATCH)
+        mismatch = true;
+    else if (asked)
+        snprintf(msg, msgsize,
+                 "tls.key_file: the key in %s is encrypted, and there is nobody to ask for its "
+                 "password; decrypt it (openssl pkey) into a file of mode 0600",
+                 tls->key_file);
+    else
+        snprintf(msg, msgsize, "tls.key_file: no private key could be read from %s (%s)",
+                 tls->key_file, openssl_reason());
+    if (mismatch)
+        snprintf(msg, msgsize, "tls.key_file: the key in %s is not that of the certificate in %s",
+                 tls->key_file, tls->cert_file);
+    SSL_CTX_free(s);
+    ERR_clear_error();
+    return ok;
+}
+
 static void note_file(const char *path, struct conn_file *out)
 {
     struct stat st;
@@ -109,10 +163,10 @@ struct conn_ctx *conn_ctx_new(struct loop *loop, const struct conn_tls *tls, str
     x->key_file = strdup(tls->key_file);
     note_files(tls, x->files); /* before they are read: a change in between is seen as one */
     x->store = load_store(tls->ca_file, msg, msgsize);
-    if (x->store && x->ca_file && x->cert_file && x->key_file)
-        return x;
-    if (x->store)
+    if (x->store && (!x->ca_file || !x->cert_file || !x->key_file))
         snprintf(msg, msgsize, "out of memory");
+    else if (x->store && try_key(tls, msg, msgsize))
+        return x;
     conn_ctx_unref(x);
     return NULL;
 }

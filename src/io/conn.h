@@ -26,8 +26,10 @@ struct conn_ctx;
 /* Once per process, before threads. false when libcurl does not start. */
 NODISCARD bool conn_global_init(void);
 
-/* NULL on failure, msg says why (an unreadable ca_file, …). Closed connections are parked in dead,
- * which outlives the context and all of its connections. */
+/* NULL on failure, msg says why, as "tls.KEY: reason" where a setting is to blame: a ca_file
+ * without certificates, a key_file that is encrypted or not that of cert_file. Asks nobody for a
+ * password. Closed connections are parked in dead, which outlives the context and all of its
+ * connections. */
 NODISCARD struct conn_ctx *conn_ctx_new(struct loop *loop, const struct conn_tls *tls,
                                         struct list *dead, char *msg, size_t msgsize);
 /* True when the settings are those x was made with, and so are the files they name. */
@@ -91,6 +93,10 @@ bool conn_sent_in_vain(const struct conn *c, uint64_t n);
 const char *conn_alert(const struct conn *c);
 /* True for a connection that made a TLS handshake. */
 bool conn_is_tls(const struct conn *c);
+
+/* Why no connection is made to that address (text, IPv6 without brackets) when a host that nobody
+ * configured by name is looked up and has it; NULL when one is. */
+const char *conn_refuses(const char *address);
 
 /* libcurl's version at run time, for --version. */
 const char *conn_library_version(void);

@@ -16,6 +16,10 @@
 #include <sys/epoll.h>
 #include <sys/socket.h>
 
+static const char private_reason[] =
+    "the name leads to a loopback, link-local or metadata address; name the host in connect_to or "
+    "endpoint.services if it is meant";
+
 /* ---- libcurl's callbacks: record only ---- */
 
 static void on_ssl_info(const SSL *ssl, int where, int ret)
@@ -82,6 +86,18 @@ static bool is_private(const struct sockaddr *sa)
     return (v4 >> 24) == 127 || (v4 >> 24) == 0 || (v4 >> 16) == 0xA9FE /* 169.254 */ ||
            (v4 >> 28) >= 0xE || v4 == 0x64600060 /* 100.96.0.96: instance metadata */ ||
            v4 == 0x646464C8 /* 100.100.100.200 */;
+}
+
+const char *conn_refuses(const char *address)
+{
+    struct sockaddr_in s4 = {.sin_family = AF_INET};
+    struct sockaddr_in6 s6 = {.sin6_family = AF_INET6};
+    const struct sockaddr *sa = NULL;
+    if (inet_pton(AF_INET, address, &s4.sin_addr) == 1)
+        sa = (const struct sockaddr *)(const void *)&s4;
+    else if (inet_pton(AF_INET6, address, &s6.sin6_addr) == 1)
+        sa = (const struct sockaddr *)(const void *)&s6;
+    return sa && is_private(sa) ? private_reason : NULL;
 }
 
 static curl_socket_t on_open_socket(void *arg, curlsocktype purpose, struct curl_sockaddr *sa)
@@ -251,9 +267,7 @@ static void finish(struct conn *c, CURLcode rc)
                  "the address is one this proxy listens on itself: requests would go round in "
                  "circles; correct endpoint, connect_to or proxy in the configuration");
     else if (c->refused_private && e == ERR_ENDPOINT_NOT_ALLOWED)
-        snprintf(c->why, sizeof c->why,
-                 "the name leads to a loopback, link-local or metadata address; name the host in "
-                 "connect_to or endpoint.services if it is meant");
+        snprintf(c->why, sizeof c->why, "%s", private_reason);
     c->ops->connected(c, e, rc == CURLE_OK ? c->why : curl_reason(c->why, (int)rc));
 }
 
@@ -356,6 +370,7 @@ static CURLcode set_options(struct conn *c, const struct conn_target *t)
         SET(CURLOPT_SSLCERT, x->cert_file);
     if (x->key_file[0])
         SET(CURLOPT_SSLKEY, x->key_file);
+    SET(CURLOPT_KEYPASSWD, ""); /* an encrypted key fails: OpenSSL would ask at the terminal */
     return rc;
 }
 

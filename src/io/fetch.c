@@ -107,6 +107,7 @@ static bool set_net(struct transfer *t, const struct fetch_request *q, const str
     SET_IF(CURLOPT_CAINFO, net->ca_file);
     SET_IF(CURLOPT_SSLCERT, net->cert_file);
     SET_IF(CURLOPT_SSLKEY, net->key_file);
+    SET(CURLOPT_KEYPASSWD, ""); /* an encrypted key fails: OpenSSL would ask at the terminal */
     return ok;
 }
 

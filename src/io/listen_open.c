@@ -74,6 +74,27 @@ static bool is_any(const struct in6_addr *a)
            (IN6_IS_ADDR_V4MAPPED(a) && memcmp(&a->s6_addr[12], zero, 4) == 0);
 }
 
+/* The listener of this process that keeps sa from being bound. */
+static bool own_in_the_way(const struct sockaddr_storage *sa, char *out, size_t size)
+{
+    struct in6_addr wanted, at;
+    in_port_t port, own_port;
+    bool found = false;
+    if (!split_sockaddr((const struct sockaddr *)sa, &wanted, &port))
+        return false;
+    pthread_mutex_lock(&own_lock);
+    for (size_t i = 0; i < nown && !found; i++) {
+        found = own[i].sa.ss_family == sa->ss_family &&
+                split_sockaddr((const struct sockaddr *)&own[i].sa, &at, &own_port) &&
+                own_port == port &&
+                (IN6_ARE_ADDR_EQUAL(&wanted, &at) || is_any(&wanted) || is_any(&at));
+        if (found)
+            listen_sockname(&own[i].sa, out, size);
+    }
+    pthread_mutex_unlock(&own_lock);
+    return found;
+}
+
 /* Is it an address of this machine? Only those can be bound. */
 static bool is_local(const struct sockaddr *sa)
 {
@@ -282,7 +303,12 @@ static void explain(const struct sockaddr_storage *sa, int e, char *msg, size_t 
     char name[128], holder[96];
     listen_sockname(sa, name, sizeof name);
     const char *where = "`listen` (-l), or `admin.listen` (--admin) for the admin address";
-    if (e == EADDRINUSE && listen_holder(sa, holder, sizeof holder))
+    if (e == EADDRINUSE && own_in_the_way(sa, holder, sizeof holder))
+        snprintf(msg, msgsize,
+                 "%s: this process has that port open already, under another spelling (%s); to "
+                 "spell or widen a listener on the same port otherwise needs a restart",
+                 name, holder);
+    else if (e == EADDRINUSE && listen_holder(sa, holder, sizeof holder))
         snprintf(msg, msgsize, "%s: address already in use by %s; stop it, or change %s", name,
                  holder, where);
     else if (e == EADDRINUSE)

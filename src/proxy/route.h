@@ -67,4 +67,17 @@ NODISCARD enum err route_request(const struct conf *c, const struct route_listen
  * the official signers set it. false when the header list is full. */
 NODISCARD bool route_default_content_type(struct route *r, struct str method, bool has_body);
 
+/* The table's or the configuration's spelling of a service; the name itself when unknown. */
+struct str route_service_name(const struct conf *c, struct str name);
+
+/* What the host of a URL says about service and region when it is asked for (the second rule);
+ * empty where it says nothing. wanted: preferred when several configured services share the host.
+ * The strings live in the arena, *h or the conf. Errors as route_request's. */
+NODISCARD enum err route_url_names(const struct conf *c, const struct uri_host *h,
+                                   struct str wanted, struct arena *a, struct str *service,
+                                   struct str *region, struct err_detail *why);
+
+/* True when connect_to names that host, or where to go for it: configured by name. */
+bool route_is_named(const struct conf *c, struct str host, unsigned port);
+
 #endif

@@ -248,6 +248,23 @@ static enum err endpoint_name(struct route_work *w, const struct uri_host *h, st
     return ERR_OK;
 }
 
+enum err route_url_names(const struct conf *c, const struct uri_host *h, struct str wanted,
+                         struct arena *a, struct str *service, struct str *region,
+                         struct err_detail *why)
+{
+    const struct route_listener l = {.port = 0};
+    struct route_work w = {.c = c, .l = &l, .a = a, .why = why, .option[OPT_SERVICE] = wanted};
+    struct uri_host bare = *h;
+    bool known;
+    enum err e = endpoint_name(&w, h, h->host, &known);
+    bare.port = 0;
+    if (e == ERR_HOST_NOT_ALLOWED) /* there is no listener here whose port it should be */
+        e = endpoint_name(&w, &bare, h->host, &known);
+    *service = w.asked_service;
+    *region = w.asked_region;
+    return e;
+}
+
 static bool is_allowed_host(const struct route_work *w, const struct uri_host *h)
 {
     const struct conf_strs *list = &w->c->security.allowed_hosts;

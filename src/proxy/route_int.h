@@ -104,11 +104,6 @@ struct str route_host_service(struct route_work *w, const struct uri_host *h, st
 bool route_host_serves(struct route_work *w, struct str service);
 /* The region that an upstream host's name says, {NULL,0} when it says none. */
 struct str route_host_region(struct route_work *w, struct str host);
-/* True when connect_to names that host, or where to go for it: configured by name. */
-bool route_is_named(const struct conf *c, struct str host, unsigned port);
-
-/* The table's or the configuration's spelling of a service; the name itself when unknown. */
-struct str route_service_name(const struct conf *c, struct str name);
 
 /* Sets out->opt from the configuration, then what X-Sigferry-* ask for. */
 void route_options_default(struct route_work *w);

@@ -120,3 +120,15 @@ def can_run_binary(uid):
         return as_user(uid, daemons.BINARY, "--version").returncode == 0
     except OSError:
         return False
+
+
+def own_hosts(monkeypatch, tmp_path, entries):
+    """The daemon sees another /etc/hosts: names lead where a poisoned resolver would lead them."""
+    hosts = tmp_path / "hosts"
+    hosts.write_text("127.0.0.1 localhost\n" + "".join("%s %s\n" % e for e in entries))
+    for flags in (["-m"], ["-rm"]):
+        wrap = ["unshare", *flags, "sh", "-c", 'mount --bind "$0" /etc/hosts && exec "$@"', str(hosts)]
+        if shutil.which("unshare") and subprocess.run(wrap + ["true"], capture_output=True).returncode == 0:
+            monkeypatch.setattr(daemons, "WRAPPER", wrap + daemons.WRAPPER)
+            return
+    pytest.skip("no leave to make a mount namespace")

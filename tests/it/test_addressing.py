@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Which service, region and upstream: the five rules, their order, and what is refused."""
 
+import urllib.parse
+
 import pytest
 
 import daemon as daemons
@@ -319,3 +321,34 @@ def test_missing_region_names_the_ways(daemon, upstream):
     assert meta.get("Service") == "ecs"
     assert upstream.requests == []
     assert_scope(ask(d, upstream, [service("ecs"), region("cn-beijing")]), "ecs", "cn-beijing")
+
+
+# -- the commands ------------------------------------------------------------------------------
+
+ECS_HOST = "ecs.cn-beijing.volcengineapi.com"
+SHARED_HOST = [{"service": "ecs", "host": "ecs.internal"}, {"service": "vpc", "host": "ecs.internal"}]
+
+
+@pytest.mark.parametrize("settings,host,wanted,svc", [
+    ({"endpoint": {"services": [{"service": "vpc", "host": ECS_HOST}]}}, ECS_HOST, None, "vpc"),
+    ({"endpoint": {"host": ECS_HOST}, "service": "sts"}, ECS_HOST, None, "sts"),
+    ({"endpoint": {"services": SHARED_HOST}, "service": "iam"}, "ecs.internal", None, "iam"),
+    ({"endpoint": {"services": SHARED_HOST}, "service": "iam"}, "ecs.internal", "VPC", "vpc"),
+    ({"endpoint": {"services": [{"service": "MySvc", "host": "ecs.internal"}]}}, "open.volcengineapi.com",
+     "mysvc", "MySvc"),
+    ({"service": "mysvc", "endpoint": {"services": [{"service": "MySvc", "host": "ecs.internal"}]}},
+     "open.volcengineapi.com", None, "MySvc"),
+], ids=["a service by name before the table", "one host for all before the table", "a shared host says none",
+        "a shared host and a wanted service", "spelling asked for", "spelling configured"])
+def test_sign_and_presign_name_the_service_that_the_daemon_does(daemon, upstream, settings, host, wanted, svc):
+    d = daemon(**settings)
+    assert_scope(ask(d, upstream, [service(wanted)] if wanted else [], host=host), svc, "cn-beijing")
+    for command in ("sign", "presign"):
+        run = daemons.command(command, "-c", d.path, *(["-s", wanted] if wanted else []),
+                              "https://%s%s" % (host, ECHO))
+        assert "/cn-beijing/%s/request" % svc in urllib.parse.unquote(run.stdout), run
+
+
+def test_sign_takes_a_clouds_host_under_any_port(daemon):
+    run = daemons.command("sign", "-c", daemon().path, "https://vpc.ap-southeast-2.volcengineapi.com:8443" + ECHO)
+    assert "/ap-southeast-2/vpc/request" in run.stdout, run

@@ -264,6 +264,24 @@ def test_quit_drains(daemon, upstream):
     assert d.wait() == 0
 
 
+def test_quit_shows_a_local_key_where_there_is_no_token(daemon):
+    secret = "local-secret-key-of-the-tests-0001"
+    d = daemon(admin={"allow_quit": True}, clients=[
+        {"name": "app", "access_key": "AKlocalapp", "secret_key": secret}])
+    assert ask(d, "/quitquitquit", "POST").status == 403
+    where = "%s:%d" % d.admin
+    other = os.path.join(str(d.dir), "other.conf")
+    with open(d.path, encoding="utf-8") as f, open(other, "w", encoding="utf-8") as g:
+        g.write(f.read().replace(secret, secret[::-1]))
+    os.chmod(other, 0o600)
+    run = command("quit", "--admin", where, "-c", other)
+    assert run.returncode == 1 and "403" in run.stderr and d.alive(), run
+    run = command("quit", "--admin", where, "-c", d.path)
+    assert run.returncode == 0, run
+    assert d.wait() == 0
+    assert secret not in d.log
+
+
 def test_a_unix_admin_address(daemon, tmp_path):
     path = str(tmp_path / "admin.sock")
     d = daemon(_ready=False, admin={"listen": "unix:" + path})

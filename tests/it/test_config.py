@@ -9,6 +9,7 @@ import socket
 import pytest
 
 import daemon as daemons
+from certs import openssl
 from checks import assert_error, assert_ok
 from daemon import clean_env, command, config_text
 
@@ -305,6 +306,42 @@ def test_a_ca_file_without_certificates_is_no_start(daemon, tmp_path):
     d.exit_status = 1
     assert d.wait() == 1
     assert "tls.ca_file" in d.log and str(ca) in d.log
+
+
+@pytest.fixture
+def tls_files(certs, tmp_path):
+    """{name: (the settings of tls, the key to blame, what is said of it)}"""
+    pem, key = certs.pair("good")
+    stranger, none = tmp_path / "stranger.key", tmp_path / "none"
+    none.write_text("nothing of the kind\n")
+    stranger.write_bytes(certs.pair("wronghost")[1].read_bytes())
+    rsa, encrypted = tmp_path / "rsa.key", tmp_path / "encrypted.key"
+    openssl("genpkey", "-algorithm", "RSA", "-out", rsa)
+    openssl("pkcs8", "-topk8", "-in", key, "-passout", "pass:swordfish", "-out", encrypted)
+    for path in (stranger, rsa, encrypted, none):
+        path.chmod(0o600)
+    with_key = {name: {"cert_file": str(pem), "key_file": str(path)} for name, path in
+                [("stranger", stranger), ("rsa", rsa), ("encrypted", encrypted), ("none", none)]}
+    return {"ca": ({"ca_file": str(none)}, "ca_file", "no certificates"),
+            "other key": (with_key["stranger"], "key_file", "not that of the certificate"),
+            "other kind of key": (with_key["rsa"], "key_file", "not that of the certificate"),
+            "encrypted": (with_key["encrypted"], "key_file", "encrypted"),
+            "no key": (with_key["none"], "key_file", "no private key"),
+            "no certificate": ({"cert_file": str(key), "key_file": str(key)}, "cert_file", "no certificate")}
+
+
+@pytest.mark.parametrize("name", ["ca", "other key", "other kind of key", "encrypted", "no key", "no certificate"])
+def test_tls_files_of_no_use_fail_check_and_start(conf, daemon, tls_files, name):
+    settings, blamed, reason = tls_files[name]
+    path = conf("tls = {\n" + "".join('%s = "%s";\n' % kv for kv in settings.items()) + "};\n")
+    line = 2 + list(settings).index(blamed)
+    wanted = r"(?m)^%s:%d: tls\.%s: .*%s" % (re.escape(str(path)), line, blamed, reason)
+    r = command("check", "-c", path)
+    assert r.returncode == 1 and re.search(wanted, r.stderr) and "ok" not in r.stdout, r
+    d = daemon(_ready=False, tls=settings)
+    d.exit_status = 1
+    assert d.wait() == 1
+    assert re.search(r"tls\.%s: .*%s" % (blamed, reason), d.log), d.log
 
 
 def test_the_admin_address_can_be_off(daemon, upstream):

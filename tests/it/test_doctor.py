@@ -10,8 +10,10 @@ import time
 import pytest
 
 import daemon as daemons
+from certs import openssl
 from checks import UNKNOWN_NAME, needs_localhost
 from daemon import BINARY, Raw, clean_env, command, unused_port
+from others import own_hosts
 
 CHECKS = ["config", "files", "credentials", "dns", "connect", "clock"]
 
@@ -230,6 +232,35 @@ def test_a_name_that_is_not_known(conf):
     assert only(found, "connect", "skip") and only(found, "clock", "skip")
 
 
+@pytest.mark.parametrize("address", ["127.0.0.1", "169.254.169.254", "::1"])
+def test_an_address_that_the_daemon_refuses(conf, monkeypatch, tmp_path, address):
+    own_hosts(monkeypatch, tmp_path, [(address, "sts.cn-beijing.volcengineapi.com"), (address, "alt.internal")])
+    settings = {"connect_to": [], "endpoint": {"resolver": "standard"}}
+    found = doctor(conf(**settings))
+    text = only(found, "dns", "FAIL")
+    assert "loopback" in text and "connect_to" in text and address in text, text
+    assert only(found, "connect", "skip") and only(found, "clock", "skip")
+    settings["connect_to"] = [":443::%d" % unused_port()]  # moves the port and says nothing of the address
+    assert "loopback" in only(doctor(conf(**settings)), "dns", "FAIL")
+
+
+@pytest.mark.parametrize("endpoint", [{"host": "alt.internal"}, {"services": [{"service": "sts", "host": "alt.internal"}]}],
+                         ids=["host", "services"])
+def test_an_address_that_is_meant(conf, monkeypatch, tmp_path, endpoint):
+    own_hosts(monkeypatch, tmp_path, [("127.0.0.1", "alt.internal")])
+    assert "127.0.0.1" in only(doctor(conf(connect_to=[], endpoint=endpoint)), "dns", "ok")
+
+
+def test_no_region_for_the_standard_resolver(conf, answering):
+    answering()
+    path = conf(region="", endpoint={"resolver": "standard"})
+    found = doctor(path)
+    assert "region" in only(found, "dns", "skip") and "-r" in only(found, "dns", "skip")
+    assert only(found, "connect", "skip") and only(found, "clock", "skip")
+    assert "sts.ap-southeast-1." in only(doctor(path, "-r", "ap-southeast-1"), "connect", "ok")
+    assert "nosuch" in only(doctor(path, "-r", "nosuch"), "dns", "FAIL")
+
+
 def test_nobody_listens(conf):
     found = doctor(conf(connect_to=["::127.0.0.1:%d" % unused_port()]))
     assert "proxy.https_proxy" in only(found, "connect", "FAIL")
@@ -296,11 +327,12 @@ def test_usage():
     assert "doctor" in command("doctor", "--help").stdout
 
 
-def on_terminal(path, env):
-    """What a terminal gets to see."""
+def on_terminal(path, env, command="doctor", status=0):
+    """What a terminal gets to see. Whoever sits there presses Enter."""
     pid, fd = pty.fork()
     if pid == 0:
-        os.execve(BINARY, [BINARY, "doctor", "-c", str(path)], clean_env("/nonexistent", env))
+        os.execve(BINARY, [BINARY, command, "-c", str(path)], clean_env("/nonexistent", env))
+    os.write(fd, b"\n")
     out = b""
     try:
         while True:
@@ -308,7 +340,7 @@ def on_terminal(path, env):
     except OSError:  # the other end is closed
         pass
     os.close(fd)
-    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0, out
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == status, out
     return out.decode()
 
 
@@ -331,3 +363,15 @@ def test_no_colour_in_a_file(conf, answering):
     run = command("doctor", "-c", conf(), env={"TERM": "xterm", "CLICOLOR_FORCE": "1"})
     assert "\x1b" not in run.stdout and "..." not in run.stdout.replace("AKLT...", "").replace(
         "AKTP...", ""), run
+
+
+@pytest.mark.parametrize("name", ["check", "doctor"])
+def test_nobody_is_asked_for_a_keys_password(conf, answering, certs, tmp_path, name):
+    answering()
+    pem, key = certs.pair("good")
+    encrypted = tmp_path / "encrypted.key"
+    openssl("pkcs8", "-topk8", "-in", key, "-passout", "pass:swordfish", "-out", encrypted)
+    encrypted.chmod(0o600)
+    path = conf(tls={"ca_file": str(certs.ca), "cert_file": str(pem), "key_file": str(encrypted)})
+    text = on_terminal(path, {"TERM": "dumb"}, command=name, status=1)
+    assert "pass phrase" not in text and str(encrypted) in text, text

@@ -344,6 +344,15 @@ def test_the_admin_address_outlives_the_configuration_that_named_it(daemon, upst
                 assert c.request("GET", "/metrics", host="%s:%d" % (host, port)).status == status
 
 
+def test_a_listener_in_another_spelling_needs_a_restart(daemon, upstream):
+    d = daemon()
+    port = d.address[1]
+    reload_once(d, config_text(dict(d.settings, listen=["localhost:%d" % port])), False)
+    line = d.wait_log("reload failed.*another spelling.*")[0]
+    assert "127.0.0.1:%d" % port in line and "restart" in line and "stop it" not in line, line
+    assert_ok(d.request())
+
+
 def test_a_log_file_that_cannot_be_opened_fails_the_reload(daemon, upstream):
     d = daemon()
     unwritable = {"region": "cn-shanghai", "log": {"file": "/nonexistent/log"}}

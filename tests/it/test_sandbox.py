@@ -2,6 +2,7 @@
 """The sandbox command: its certificates, its keys, presigned links, large bodies, its end."""
 
 import hashlib
+import hmac
 import json
 import os
 import signal
@@ -102,6 +103,23 @@ def test_what_it_shows(sandbox):
         assert ["X-Other", "caf\xe9"] in got["Headers"]
         r = c.request("HEAD", TARGET, signed("HEAD"), host=HOST)  # on the same connection
         assert r.status == 200 and r.body == b"" and int(r.get("Content-Length")) > 100
+
+
+@pytest.mark.parametrize("names", [("x-date",), ("host", "x-date")], ids=["x-date", "host and x-date"])
+def test_what_the_node_sdk_signs(sandbox, names):
+    """Neither the body's hash as a field nor always the host; the hash is in what is signed all the same."""
+    date = signer.now_date()
+    chosen = {n: {"host": HOST, "x-date": date}[n] for n in names}
+    credential = date[:8] + "/cn-beijing/ecs/request"
+    creq = signer.canonical_request("GET", "/", TARGET[2:], chosen, hashlib.sha256(b"").hexdigest())
+    key = signer.derive_key(daemons.SECRET_KEY, date[:8], "cn-beijing", "ecs")
+    signature = hmac.new(key, signer.string_to_sign(date, credential, creq).encode(), hashlib.sha256).hexdigest()
+    headers = [("X-Date", date), ("Authorization", "HMAC-SHA256 Credential=%s/%s, SignedHeaders=%s, Signature=%s" % (
+        daemons.ACCESS_KEY, credential, ";".join(names), signature))]
+    with connect(sandbox("--plain")) as c:
+        r = c.request("GET", TARGET, headers, host=HOST)
+        assert r.status == 200 and r.result["Verified"] is True, r.body
+        assert c.request("GET", TARGET + "&More=1", headers, host=HOST).status == 403
 
 
 def test_large_bodies_are_hashed_as_they_come(sandbox):

@@ -3,7 +3,6 @@
 cloud or of the configuration, never to private addresses by a public name, never in circles."""
 
 import os
-import shutil
 import socket
 import ssl
 import subprocess
@@ -16,7 +15,7 @@ from client import until
 from daemon import unused_port
 from faults import Shim
 from hostile import raw, status_of
-from others import own_address
+from others import own_address, own_hosts
 
 SERVICE = ("X-Sigferry-Service", "ecs")
 ONCE = ("X-Sigferry-Auto-Retry", "false")
@@ -122,18 +121,6 @@ def test_a_401_gets_no_credentials_of_another_kind(shared, upstream):
 
 
 # -- private addresses -------------------------------------------------------------------------
-
-def own_hosts(monkeypatch, tmp_path, entries):
-    """The daemon sees another /etc/hosts: names lead where a poisoned resolver would lead them."""
-    hosts = tmp_path / "hosts"
-    hosts.write_text("127.0.0.1 localhost\n" + "".join("%s %s\n" % e for e in entries))
-    for flags in (["-m"], ["-rm"]):
-        wrap = ["unshare", *flags, "sh", "-c", 'mount --bind "$0" /etc/hosts && exec "$@"', str(hosts)]
-        if shutil.which("unshare") and subprocess.run(wrap + ["true"], capture_output=True).returncode == 0:
-            monkeypatch.setattr(daemons, "WRAPPER", wrap + daemons.WRAPPER)
-            return
-    pytest.skip("no leave to make a mount namespace")
-
 
 @pytest.fixture
 def port_443():

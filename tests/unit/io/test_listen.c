@@ -197,19 +197,39 @@ END_TEST
 START_TEST(an_address_in_use_names_the_holder)
 {
     char address[64], pid[32];
-    ck_assert(open_at("127.0.0.1:0"));
-    snprintf(address, sizeof address, "127.0.0.1:%u", set.v[0].port);
+    /* As another process would: a socket that is no listener of ours. */
+    struct sockaddr_in sa = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t len = sizeof sa;
+    int fd = socket(AF_INET, SOCK_STREAM, 0);
+    ck_assert_int_eq(bind(fd, (struct sockaddr *)&sa, len), 0);
+    ck_assert_int_eq(listen(fd, 1), 0);
+    ck_assert_int_eq(getsockname(fd, (struct sockaddr *)&sa, &len), 0);
+    snprintf(address, sizeof address, "127.0.0.1:%u", ntohs(sa.sin_port));
     snprintf(pid, sizeof pid, "pid %ld (", (long)getpid());
     ck_assert(!open_at(address));
     ck_assert_msg(strstr(msg, address) != NULL, "%s", msg);
     ck_assert_msg(strstr(msg, "already in use by") != NULL, "%s", msg);
     ck_assert_msg(strstr(msg, pid) != NULL, "%s", msg);
     ck_assert_msg(strstr(msg, "`listen`") != NULL, "%s", msg);
-    ck_assert_uint_eq(set.n, 1); /* what was there stays */
-    close(connect_v4(set.v[0].port));
-    snprintf(address, sizeof address, "localhost:%u", set.v[0].port);
-    ck_assert(!open_at(address));
-    ck_assert_uint_eq(set.n, 1);
+    close(fd);
+}
+END_TEST
+
+START_TEST(a_port_of_our_own_under_another_spelling_says_so)
+{
+    static const char *const hosts[] = {"127.0.0.1", "localhost", "0.0.0.0"};
+    char address[64];
+    ck_assert(open_at("127.0.0.1:0"));
+    for (size_t i = 0; i < ARRAY_LEN(hosts); i++) {
+        struct listen_spec spec = {.address = address, .allow_remote = true};
+        snprintf(address, sizeof address, "%s:%u", hosts[i], set.v[0].port);
+        ck_assert(!listen_open(&spec, &set, msg, sizeof msg));
+        ck_assert_msg(strstr(msg, set.v[0].name) != NULL, "%s", msg);
+        ck_assert_msg(strstr(msg, "another spelling") && strstr(msg, "restart"), "%s", msg);
+        ck_assert_msg(strstr(msg, "stop it") == NULL, "%s", msg);
+        ck_assert_uint_eq(set.n, 1); /* what was there stays */
+        close(connect_v4(set.v[0].port));
+    }
 }
 END_TEST
 
@@ -223,7 +243,7 @@ START_TEST(the_second_half_of_localhost_in_use_fails_the_whole)
     snprintf(address, sizeof address, "localhost:%u", port);
     ck_assert(!open_at(address)); /* else someone else would get the requests sent to ::1 */
     ck_assert_msg(strstr(msg, "[::1]") != NULL, "%s", msg);
-    ck_assert_msg(strstr(msg, "pid ") != NULL, "%s", msg);
+    ck_assert_msg(strstr(msg, "this process") != NULL, "%s", msg);
     ck_assert_uint_eq(set.n, 1);
     snprintf(address, sizeof address, "127.0.0.1:%u", port);
     ck_assert_msg(open_at(address), "the first half was left open: %s", msg);
@@ -687,6 +707,7 @@ int main(void)
     tcase_add_test(c, nonsense_is_refused_with_the_forms_there_are);
     tcase_add_test(c, other_machines_are_kept_out_unless_asked_for);
     tcase_add_test(c, an_address_in_use_names_the_holder);
+    tcase_add_test(c, a_port_of_our_own_under_another_spelling_says_so);
     tcase_add_test(c, the_second_half_of_localhost_in_use_fails_the_whole);
     tcase_add_test(c, without_ipv6_localhost_is_the_ipv4_address_alone);
     tcase_add_test(c, an_address_of_no_interface_says_so);
