@@ -224,3 +224,13 @@ void secret_mask(struct str access_key, char out[16])
         if (out[i] < 0x20 || out[i] > 0x7e)
             out[i] = '?';
 }
+
+bool secret_is_quoted(struct str text, struct str secret)
+{
+    enum { LEAST = 12 };
+    size_t n = secret.n < LEAST ? secret.n : LEAST;
+    for (size_t i = 0; n && i + n <= text.n; i++)
+        if (memmem(secret.p, secret.n, text.p + i, n))
+            return true;
+    return false;
+}

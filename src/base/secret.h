@@ -40,4 +40,8 @@ bool secret_eq(struct str a, struct str b);
  * "****" when it has 8 or fewer. out holds at least 16 bytes. */
 void secret_mask(struct str access_key, char out[16]);
 
+/* Whether text shows 12 characters in a row of secret, or all of a shorter one: what others send is
+ * not to be shown then. */
+NODISCARD bool secret_is_quoted(struct str text, struct str secret);
+
 #endif

@@ -175,7 +175,7 @@ const struct conf_row conf_rows[] = {
              "only reading actions and requests with a ClientToken, or \"never\"."},
     {"retry.retry_signed_clients", CT_BOOL, 0, AT(retry.retry_signed_clients), .def = "false",
      .help = "Also retries requests that an SDK signed; SDKs retry by themselves, so attempts "
-             "would multiply."},
+             "would multiply. A request that asks for retries by a header gets them anyway."},
 
     {"tls.verify_ssl", CT_BOOL, 0, AT(tls.verify_ssl), .def = "true",
      .help = "Verifies the upstream's certificate and name. Switch it off for test servers only."},

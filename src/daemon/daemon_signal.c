@@ -77,6 +77,8 @@ static void reload(struct daemon *d)
     log_msg(LOG_INFO, "reloading the configuration");
     buf_init(&errs, 64 * 1024);
     struct conf *c = conf_load(d->args, &errs);
+    if (errs.n && errs.p[errs.n - 1] == '\n')
+        errs.n--;
     const char *text = buf_cstr(&errs);
     struct proxy_rules *rules = c ? proxy_rules_new(c) : NULL;
     if (!c) {

@@ -77,6 +77,13 @@ static bool among(const char *const *names, size_t n, struct str s)
     return false;
 }
 
+bool endpoint_region_known(enum endpoint_cloud cloud, struct str region)
+{
+    const struct endpoint_table *t = &endpoint_tables[cloud];
+    return among(t->bootstrap_regions, t->nbootstrap, region) ||
+           among(t->standard_regions, t->nstandard, region);
+}
+
 static bool is_extra_region(const struct endpoint_query *q)
 {
     for (size_t i = 0; i < q->nextra; i++)

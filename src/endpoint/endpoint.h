@@ -55,6 +55,9 @@ void endpoint_reverse(enum endpoint_cloud cloud, struct str host, char scratch[E
  * the name is in neither resolver's table. */
 struct str endpoint_service_code(enum endpoint_cloud cloud, struct str name);
 
+/* True for a region that the cloud's tables name. */
+bool endpoint_region_known(enum endpoint_cloud cloud, struct str region);
+
 /* [A-Za-z0-9_-]{1,64} */
 bool endpoint_is_label(struct str s);
 

@@ -87,7 +87,7 @@ struct retry_answer retry_next(const struct retry_question *q)
     const struct route_options *o = &q->route->opt;
     if (!o->auto_retry || !q->replayable || (int64_t)q->attempt > o->num_max_retries)
         return no_retry;
-    if (q->route->sdk_signed && !q->conf->retry.retry_signed_clients)
+    if (q->route->sdk_signed && !q->conf->retry.retry_signed_clients && !o->retry_asked)
         return no_retry;
     const char *reason = retry_reason(q);
     if (!reason || !may_repeat(q))

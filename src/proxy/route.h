@@ -20,7 +20,7 @@ struct route_listener {
 /* Effective options: the configured ones, or what X-Sigferry-* asked for. */
 struct route_options {
     uint64_t connect_ns, read_ns, request_ns; /* 0: no limit */
-    bool auto_retry;
+    bool auto_retry, retry_asked;             /* asked: by the request itself, whoever signed it */
     int64_t num_max_retries, min_retry_delay_ms, max_retry_delay_ms;
     enum conf_backoff backoff_strategy;
     const struct str *retry_error_codes;

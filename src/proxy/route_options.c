@@ -316,6 +316,8 @@ enum err route_options_apply(struct route_work *w)
 {
     if (w->bad_option.p)
         return refuse_option(w);
+    const unsigned retries = 1U << OPT_AUTO_RETRY | 1U << OPT_NUM_MAX_RETRIES;
+    w->out->opt.retry_asked = (w->option_given & retries) != 0;
     enum err e = default_codes(w);
     for (unsigned left = w->option_given; left && !e; left &= left - 1) {
         int i = __builtin_ctz(left);

@@ -11,6 +11,7 @@
 #include "proxy/xfer.h"
 
 #include "base/log.h"
+#include "base/secret.h"
 #include "proxy/budget.h"
 #include <assert.h>
 
@@ -65,10 +66,16 @@ void xfer_sane(const struct xfer *x)
 void xfer_trace(const struct xfer *x, enum log_debug category, const char *what, uint64_t offset,
                 struct str piece)
 {
-    if (piece.n)
+    struct str shown = str_n(piece.p, piece.n < XFER_TRACED ? piece.n : XFER_TRACED);
+    if (!piece.n || !log_debug_on(category))
+        return;
+    if (x->cred && (secret_is_quoted(shown, secret_str(x->cred->session_token)) ||
+                    secret_is_quoted(shown, secret_str(x->cred->secret_key))))
+        log_debug(category, "request %s: %s from byte %llu: not shown, it quotes a key or token",
+                  x->request_id, what, (unsigned long long)offset);
+    else
         log_debug(category, "request %s: %s from byte %llu: %.*s%s", x->request_id, what,
-                  (unsigned long long)offset, (int)(piece.n < XFER_TRACED ? piece.n : XFER_TRACED),
-                  piece.p, piece.n > XFER_TRACED ? " …" : "");
+                  (unsigned long long)offset, STR_ARG(shown), piece.n > shown.n ? " …" : "");
 }
 
 void xfer_count(struct xfer *x)

@@ -72,15 +72,33 @@ static COLD void note_failure(const struct xfer *x)
     failures_add(x->px->o.shared->failures, &f);
 }
 
+/* Label values stay bounded: a request that never went upstream shows only names that are known
+ * without it. */
+static bool is_known_service(const struct xfer *x)
+{
+    const struct conf *c = x->gen->conf;
+    struct str name = x->route.service;
+    bool known = x->attempts > 0 || str_eq(name, endpoint_service_code(c->cloud, name));
+    for (size_t i = 0; i < c->endpoint.nservices && !known; i++)
+        known = str_eq(name, c->endpoint.services[i].service);
+    return known && name.n;
+}
+
+static bool is_known_region(const struct xfer *x)
+{
+    const struct conf *c = x->gen->conf;
+    struct str name = x->route.region;
+    return name.n && (x->attempts > 0 || str_eq(name, str_of(c->region)) ||
+                      endpoint_region_known(c->cloud, name));
+}
+
 void xfer_account(struct xfer *x)
 {
     struct stat *st = x->px->o.stat;
     uint64_t took = clock_ns() - x->started_ns;
     char code[FMT_U64_MAX];
-    /* Label values stay bounded: what a rejected request named is "other". */
-    bool known = x->attempts > 0;
-    stat_count(st, STATF_REQUESTS, known ? x->route.service : STR("other"),
-               known ? x->route.region : STR("other"),
+    stat_count(st, STATF_REQUESTS, is_known_service(x) ? x->route.service : STR("other"),
+               is_known_region(x) ? x->route.region : STR("other"),
                x->client_gone ? STR("499") : fmt_u64(code, x->status));
     stat_duration(st, took);
     stat_add(st, STAT_BYTES_IN, (int64_t)x->bytes_in);

@@ -63,7 +63,8 @@ class Run:
         self.sent += len(body)
         self.received += len(r.body)
         attempted = int(r.get("X-Sigferry-Attempts")) > 0
-        self.answers[service if attempted else "other", str(r.status)] += 1
+        early = r.error == "OriginNotAllowed"  # before anything else of the request was looked at
+        self.answers["other" if early or not service else service, str(r.status)] += 1
         if not attempted:
             self.rejected[r.error] += 1
 
@@ -83,6 +84,10 @@ def script(d):
     assert_error(run.ask("x", 502, "kms", headers=[ONCE]), 502, "UpstreamResolveFailed")
     assert_error(run.ask("x", 400, None), 400, "MissingService")
     assert_error(run.ask("x", 400, None), 400, "MissingService")
+    for made_up in ("made-up", "ecs2"):  # a client can't make up series
+        run.d.request("GET", target("x"), [("X-Sigferry-Profile", "none")], service=made_up)
+        run.clients, run.rejected["CredentialsUnavailable"] = run.clients + 1, run.rejected["CredentialsUnavailable"] + 1
+        run.answers["other", "503"] += 1
     assert_error(run.ask("x", 403, headers=[("Origin", "http://x.example")]), 403, "OriginNotAllowed")
     assert_error(run.ask("x", 503, headers=[("X-Sigferry-Profile", "none")]), 503, "CredentialsUnavailable")
     return run

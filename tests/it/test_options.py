@@ -292,6 +292,19 @@ TRACES = {
 }
 
 
+def test_a_traced_answer_shows_no_token(daemon, upstream):
+    """An upstream may send back what it got; also in pieces."""
+    d = daemon(log={"debug": ["response_body"]}, profile="token")
+    upstream.on("back", lambda ex: (ex.stream_head("text/plain"), [ex.chunk(p) for p in (
+        b"before ", ex.req.get("X-Security-Token")[:40].encode(), ex.req.get("X-Security-Token")[40:].encode(), b" after")],
+        ex.send(b"0\r\n\r\n")))
+    r = assert_ok(d.request("GET", target("back")))
+    token = daemons.TOKEN_KEY[2]
+    assert token.encode() in r.body
+    d.wait_log("not shown, it quotes a key or token")
+    assert token[:20] not in d.log and token[-20:] not in d.log and "before" in d.log
+
+
 @pytest.mark.parametrize("category", TRACES)
 def test_each_debug_category_traces_its_own(daemon, upstream, category):
     d = daemon(log={"debug": [category]})

@@ -340,6 +340,10 @@ def test_a_request_an_sdk_signed_is_not_retried(daemon, own, upstream, fault):
     upstream.on("sdk", fail)
     r = own.request("POST", target("sdk"), sdk_headers(), b"x", service=None)
     assert r.status == (503 if fault == "503" else 502) and attempts_of(upstream, "sdk", r) == 1
+    for n, option in enumerate([("X-Sigferry-Auto-Retry", "true"), ("X-Sigferry-Num-Max-Retries", "3")]):
+        upstream.on("asked%d" % n, fail)
+        r = own.request("POST", target("asked%d" % n), sdk_headers() + [option], b"x", service=None)
+        assert attempts_of(upstream, "asked%d" % n, r) == 4  # it says so itself
     d = daemon(retry={"min_retry_delay_ms": 5, "retry_signed_clients": True})
     upstream.on("sdk2", fail)
     r = d.request("POST", target("sdk2"), sdk_headers(), b"x", service=None)
