@@ -94,6 +94,7 @@ static struct front_options front_options_of(struct worker *w, const struct conf
     return (struct front_options){.loop = &w->loop,
                                   .ops = &proxy_front_ops,
                                   .owner = w->proxy,
+                                  .stat = w->stat,
                                   .max_connections = room,
                                   .max_header = (size_t)c->limits.max_header,
                                   .max_body = c->limits.max_body,

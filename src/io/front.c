@@ -151,7 +151,7 @@ static void phases_expire(struct timer *t)
                 break;
             }
             if (p == PHASE_HEAD && !f->o.tls_cert_pem && has_spoken(c))
-                front_send_raw_error(c->watch.fd, ERR_CLIENT_TIMEOUT, "Request Timeout",
+                front_send_raw_error(f, c->watch.fd, ERR_CLIENT_TIMEOUT, "Request Timeout",
                                      "the request head did not arrive in time");
             if (p == PHASE_WRITE && !takes_nothing(c)) {
                 phase_wait(c, PHASE_WRITE);
@@ -354,10 +354,10 @@ void front_free(struct front *f)
 
 /* Over the limit: a plain answer, then close. The request is not read, so the reset that follows
  * may overtake the answer; a client sees a refused connection then. */
-static void shed(int fd)
+static void shed(const struct front *f, int fd)
 {
     char sink[4096];
-    front_send_raw_error(fd, ERR_OVERLOADED, "Service Unavailable",
+    front_send_raw_error(f, fd, ERR_OVERLOADED, "Service Unavailable",
                          "limits.max_connections is reached");
     if (shutdown(fd, SHUT_WR) == 0)
         while (recv(fd, sink, sizeof sink, MSG_DONTWAIT) > 0)
@@ -369,13 +369,13 @@ bool front_accept(struct front *f, int fd, const struct peer *peer, const void *
                   const void *listener)
 {
     if (f->nconns - f->nleaving >= f->o.max_connections) {
-        shed(fd);
+        shed(f, fd);
         return false;
     }
     struct list *l = list_pop(&f->free_conns);
     struct front_conn *c = l ? CONTAINER_OF(l, struct front_conn, link) : malloc(sizeof *c);
     if (!c) {
-        shed(fd);
+        shed(f, fd);
         return false;
     }
     *c = (struct front_conn){.f = f, .listener = listener, .peer = *peer};
@@ -383,7 +383,7 @@ bool front_accept(struct front *f, int fd, const struct peer *peer, const void *
     c->watch = (struct loop_fd){.fd = fd, .ready = conn_ready};
     if (!loop_add(f->o.loop, &c->watch, EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET)) {
         free(c);
-        shed(fd);
+        shed(f, fd);
         return false;
     }
     f->accepting = c;

@@ -60,6 +60,7 @@ struct front_ops {
     void (*gone)(void *user, enum front_end end, const char *why);
 };
 
+struct stat;
 struct front_options {
     struct loop *loop;
     const struct front_ops *ops;
@@ -73,6 +74,7 @@ struct front_options {
     uint64_t write_timeout_ns;  /* longest time a client takes nothing of an answer */
     uint64_t silence_ns;        /* the last resort, where none of these and no limit of the owner's
                                    runs: longer than all of them, also than those to come */
+    struct stat *stat;          /* counts what is refused before it is a request; NULL: nothing */
     const char *tls_cert_pem, *tls_key_pem; /* both: serve TLS (the sandbox); else NULL */
 };
 

@@ -20,7 +20,7 @@ enum front_phase {
     PHASE_COUNT
 };
 
-enum { FRONT_DISCARD_MAX = 1 << 20, FRONT_EARLY_BODY_MAX = 256 * 1024, FRONT_RAW_MAX = 512 };
+enum { FRONT_DISCARD_MAX = 1 << 20, FRONT_EARLY_BODY_MAX = 256 * 1024, FRONT_RAW_MAX = 1024 };
 /* How long a client may go on sending a body that nobody wants any more; before it is answered, how
  * long each FRONT_DISCARD_STEP of it may take, so that who sends first and reads then is heard. */
 #define FRONT_LINGER_NS (2 * NS_PER_SEC)
@@ -137,6 +137,7 @@ enum MHD_Result front_queue_reply(struct front_req *fr, const struct front_reply
  * discarded. Used when libmicrohttpd cannot answer yet (it refuses while a body comes). */
 void front_answer_early(struct front_req *fr, const struct front_reply *r);
 /* An error, written to a descriptor on which no head has come; text is the message. */
-void front_send_raw_error(int fd, enum err e, const char *reason, const char *text);
+void front_send_raw_error(const struct front *f, int fd, enum err e, const char *reason,
+                          const char *text);
 
 #endif

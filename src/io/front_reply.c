@@ -4,9 +4,12 @@
 #include "io/front_int.h"
 
 #include "base/log.h"
+#include "base/stat.h"
 #include <assert.h>
 #include <errno.h>
+#include <inttypes.h>
 #include <stdio.h>
+#include <sys/random.h>
 #include <sys/socket.h>
 
 /* The answer ends before its end. To HTTP/1.0 without a length a FIN would be the end: there it
@@ -123,25 +126,32 @@ static bool pull_all(struct front_req *fr, struct buf *out)
 /* An error in words, for where there is no request to answer, or no answer that can be given. */
 static size_t raw_error(char *out, size_t size, enum err e, const char *reason, const char *text)
 {
-    char body[256];
-    int n =
-        snprintf(body, sizeof body,
-                 "{\"ResponseMetadata\":{\"RequestId\":\"\",\"Error\":{\"Code\":\"Sigferry.%s\","
-                 "\"Message\":\"%s\"}}}\n",
-                 err_code(e), text);
-    int m =
-        snprintf(out, size,
-                 "HTTP/1.1 %d %s\r\nX-Sigferry-Error: %s\r\n%sContent-Type: application/json\r\n"
-                 "Content-Length: %d\r\nConnection: close\r\n\r\n%s",
-                 err_status(e), reason, err_code(e),
-                 err_status(e) == 503 ? "Retry-After: 1\r\n" : "", n, body);
+    char body[384];
+    uint64_t id[2] = {0, 0};
+    if (getrandom(id, sizeof id, GRND_NONBLOCK) != sizeof id)
+        id[0] = clock_ns();
+    int n = snprintf(body, sizeof body,
+                     "{\"ResponseMetadata\":{\"RequestId\":\"%016" PRIx64 "%016" PRIx64
+                     "\",\"Action\":\"\",\"Version\":\"\",\"Service\":\"\",\"Region\":\"\","
+                     "\"Error\":{\"Code\":\"Sigferry.%s\",\"Message\":\"%s\"}}}\n",
+                     id[0], id[1], err_code(e), text);
+    int m = snprintf(
+        out, size,
+        "HTTP/1.1 %d %s\r\nX-Sigferry-Request-Id: %016" PRIx64 "%016" PRIx64
+        "\r\nX-Sigferry-Attempts: 0\r\nX-Sigferry-Error: %s\r\n%sContent-Type: application/json\r\n"
+        "Content-Length: %d\r\nConnection: close\r\n\r\n%s",
+        err_status(e), reason, id[0], id[1], err_code(e),
+        err_status(e) == 503 ? "Retry-After: 1\r\n" : "", n, body);
     assert(n > 0 && (size_t)n < sizeof body && m > 0 && (size_t)m < size);
     return (size_t)m;
 }
 
-void front_send_raw_error(int fd, enum err e, const char *reason, const char *text)
+void front_send_raw_error(const struct front *f, int fd, enum err e, const char *reason,
+                          const char *text)
 {
     char all[FRONT_RAW_MAX];
+    if (f->o.stat)
+        stat_count(f->o.stat, STATF_REJECTED, str_of(err_code(e)), str_n(NULL, 0), str_n(NULL, 0));
     size_t n = raw_error(all, sizeof all, e, reason, text);
     if (send(fd, all, n, MSG_NOSIGNAL | MSG_DONTWAIT) < 0)
         log_msg(LOG_DEBUG, "an early answer could not be sent: errno %d", errno);

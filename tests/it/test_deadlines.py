@@ -3,6 +3,7 @@
 the client (head, body, idle, an answer that is not taken)."""
 
 import hashlib
+import re
 import socket
 import time
 
@@ -241,6 +242,11 @@ def test_a_head_that_stops_at_once(daemon, tmp_path, kind, sent):
         assert closed and 0.25 < took < seconds(1), took
         if kind == "tcp" or not sent:
             assert answer.startswith(b"HTTP/1.1 408 ") == bool(sent), answer
+        if answer:
+            name = re.search(rb"X-Sigferry-Request-Id: ([0-9a-f]{32})\r\n", answer)[1]
+            assert b'"RequestId":"%s"' % name in answer and b"X-Sigferry-Attempts: 0" in answer
+    if kind == "tcp" and sent:
+        assert metric(d, 'sigferry_rejected_total{reason="ClientTimeout"}') == 4
 
 
 def test_a_body_that_drips(strict, place, upstream):
