@@ -13,9 +13,10 @@ struct cred_oauth;
 
 /* What a profile's provider keeps between fetches. One owner at a time. */
 struct cred_memory {
-    const struct cred_provider *worked; /* the chain: what worked last, tried first */
-    struct cred_oauth *oauth;           /* tokens renewed in memory; never written to disk */
-    struct cred_memory *source;         /* the same for the profile a role is assumed from */
+    const struct cred_provider *worked;    /* the chain: what worked last, tried first */
+    const struct cred_provider *fell_from; /* the chain: worked before that one; NULL: none */
+    struct cred_oauth *oauth;              /* tokens renewed in memory; never written to disk */
+    struct cred_memory *source;            /* the same for the profile a role is assumed from */
 };
 void cred_memory_free(struct cred_memory *m);
 
@@ -23,6 +24,7 @@ struct cred_ctx {
     struct conf *conf;
     int cancel_fd;              /* readable: give up at once; -1: nothing to watch */
     bool local_only;            /* no network now: fail and set deferred instead */
+    bool holding;               /* the profile has a credential that has not expired */
     bool deferred;              /* a provider would have asked the network */
     struct cred_memory *memory; /* never NULL */
     struct cred_watch *watch;   /* files read are noted here; may be NULL */

@@ -450,6 +450,25 @@ def test_a_renewal_that_fails_keeps_the_old_one_until_it_ends(proxy, fake):
     assert ready(d).status == 503
 
 
+def test_an_outage_of_sts_does_not_change_who_signs(proxy, fake, tmp_path):
+    token = private(tmp_path / "token", "identity-1")
+    fake.lifetime = 8
+    d = proxy({"default": {"provider": "default"}},
+              _env={"VOLCENGINE_OIDC_ROLE_TRN": ROLE, "VOLCENGINE_OIDC_TOKEN_FILE": str(token)})
+    d.wait_log(r"oidc, access key AKTP\.\.\.0001")
+    fake.answer["AssumeRoleWithOIDC"] = lambda call: (403, sts_error("Down", ""))
+    d.wait_log(r'oidc: STS refused .*the one held is still good')
+    assert not fake.of("imds-token")
+    assert_ok(d.request())
+    assert n_of(used(d)[-1]) == 1
+    # when nothing is left the instance's role is better than nothing, until oidc is back
+    fake.lifetime = 4
+    d.wait_log(r'level=warn.*ecs takes the place of oidc, which failed: STS refused')
+    d.wait_log(r"ecs, access key AKTP\.\.\.0002")
+    del fake.answer["AssumeRoleWithOIDC"]
+    d.wait_log(r"oidc, access key AKTP")
+
+
 def test_a_rejected_credential_is_renewed_and_the_request_tried_once_more(proxy, fake):
     d = proxy({"default": role_profile(), "base": STATIC})
 
