@@ -113,6 +113,13 @@ bool cred_slot_remote(const struct cred_slot *sl)
     return pr && pr->remote;
 }
 
+void cred_slot_due(struct cred_slot *sl)
+{
+    uint64_t now = clock_fresh_ns();
+    if (now < sl->due_ns)
+        sl->due_ns = now;
+}
+
 bool cred_slot_refreshable(const struct cred_slot *sl)
 {
     return !is(sl, &cred_provider_static) && !is(sl, &cred_provider_env);

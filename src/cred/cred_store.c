@@ -94,10 +94,29 @@ static void tell(const struct cred_outcome *out)
         log_msg(out->level, "%s", out->line);
 }
 
-/* The first slot that this kind of thread should fetch now, else NULL with the time to look again
- * in *until_ns. With the lock held. */
+/* How long ago a slot should have been fetched; false when its time has not come. */
+static bool overdue(const struct cred_slot *sl, uint64_t now, uint64_t *ns)
+{
+    const int64_t day_s = 86400;
+    int64_t wall = clock_wall_s();
+    bool due = sl->due_ns <= now || sl->refresh_s <= wall;
+    *ns = sl->due_ns <= now ? now - sl->due_ns : 0;
+    if (sl->refresh_s <= wall) {
+        /* bounded: a step of the wall clock may make it years */
+        int64_t late_s = wall - day_s > sl->refresh_s ? day_s : wall - sl->refresh_s;
+        uint64_t late = (uint64_t)late_s * NS_PER_SEC;
+        *ns = late > *ns ? late : *ns;
+    }
+    return due;
+}
+
+/* The slot that this kind of thread should fetch now, else NULL with the time to look again in
+ * *until_ns. Of several the one that waits longest: with fewer threads than dead services, those
+ * that come first would be due again whenever a thread is free. With the lock held. */
 static struct cred_slot *pick(struct cred_store *s, bool remote, uint64_t *until_ns)
 {
+    struct cred_slot *found = NULL;
+    uint64_t longest = 0, waits;
     clock_tick();
     uint64_t now = clock_ns();
     *until_ns = UINT64_MAX;
@@ -109,8 +128,13 @@ static struct cred_slot *pick(struct cred_store *s, bool remote, uint64_t *until
             sl->missed = true;
             continue;
         }
-        if (sl->due_ns <= now || sl->refresh_s <= clock_wall_s())
-            return sl;
+        if (overdue(sl, now, &waits)) {
+            if (!found || waits > longest) {
+                found = sl;
+                longest = waits;
+            }
+            continue;
+        }
         uint64_t at = sl->due_ns;
         if (sl->refresh_s != INT64_MAX) {
             int64_t left_s = sl->refresh_s - clock_wall_s(); /* may be thousands of years */
@@ -121,7 +145,7 @@ static struct cred_slot *pick(struct cred_store *s, bool remote, uint64_t *until
         }
         *until_ns = at < *until_ns ? at : *until_ns;
     }
-    return NULL;
+    return found;
 }
 
 static void fetch_slot(struct cred_store *s, struct cred_slot *sl)
@@ -145,7 +169,7 @@ static void fetch_slot(struct cred_store *s, struct cred_slot *sl)
     }
     if (sl->again) {
         sl->again = false;
-        sl->due_ns = 0;
+        cred_slot_due(sl);
     }
     bump(s);
     pthread_cond_broadcast(&s->cond);
@@ -177,7 +201,7 @@ static void poll_files(struct cred_store *s, uint64_t *until_ns)
             }
             sl->poll_ns = clock_fresh_ns() + poll_interval_ns;
             if (changed)
-                sl->due_ns = 0;
+                cred_slot_due(sl);
             if (changed || sl->missed) {
                 *until_ns = 0;
                 pthread_cond_broadcast(&s->cond);
@@ -340,7 +364,7 @@ static void want(struct cred_slot *sl)
     if (sl->busy == CRED_FETCHING)
         sl->again = true;
     else
-        sl->due_ns = 0;
+        cred_slot_due(sl);
 }
 
 void cred_store_refresh_all(struct cred_store *s)
@@ -376,7 +400,7 @@ bool cred_store_rejected(struct cred_store *s, unsigned profile, uint64_t cred_i
             sl->asked = true;
             sl->rejected_ns = now;
             if (sl->busy != CRED_FETCHING) /* else what is under way will do */
-                sl->due_ns = 0;
+                cred_slot_due(sl);
             pthread_cond_broadcast(&s->cond);
         }
     }

@@ -46,6 +46,8 @@ bool cred_slot_same_profile(const struct cred_slot *sl, const struct conf *conf,
                             const struct conf_profile *p);
 /* Whether its fetch may wait for the network. */
 bool cred_slot_remote(const struct cred_slot *sl);
+/* Makes its next fetch due from now on, if it was not before. */
+void cred_slot_due(struct cred_slot *sl);
 /* Whether another fetch could bring another credential. */
 bool cred_slot_refreshable(const struct cred_slot *sl);
 
