@@ -15,6 +15,7 @@ struct cred_oauth {
     struct cred_mark mark; /* of the file when it was read */
     struct secret *access; /* the access token; a console login's is the JSON text of its keys */
     struct secret *refresh, *client_secret;
+    struct secret *refresh_read; /* the refresh token that the file held when it was read */
     char *client_id, *scope, *endpoint;
     int64_t expires_s;        /* of the access token */
     int64_t client_expires_s; /* of the client secret, and with it of the renewals; 0: not said */

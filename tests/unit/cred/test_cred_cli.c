@@ -374,6 +374,21 @@ START_TEST(a_login_is_renewed_in_memory)
 }
 END_TEST
 
+START_TEST(a_file_that_says_nothing_new_takes_nothing_away)
+{
+    console();
+    cache("rt1", 1000, 900, "OLD");
+    answers[0] = renewed;
+    ck_assert_str_eq(fetched(), "NEW/s/t/expires");
+    cache("rt1", 1000, 900, "OLD"); /* written again; rt1 is used up */
+    ck_assert_str_eq(fetched(), "NEW/s/t/expires");
+    ck_assert_uint_eq(server_seen(&srv), 1);
+    cache("rt7", 0, 500, "LOGIN"); /* another login counts, even one that ends sooner */
+    ck_assert_str_eq(fetched(), "LOGIN/s/t/expires");
+    forget();
+}
+END_TEST
+
 START_TEST(the_next_renewal_uses_the_next_token)
 {
     console();
@@ -528,6 +543,7 @@ int main(void)
     tcase_add_test(c, a_login_that_is_still_good);
     tcase_add_test(c, a_login_whose_token_is_an_object);
     tcase_add_test(c, a_login_is_renewed_in_memory);
+    tcase_add_test(c, a_file_that_says_nothing_new_takes_nothing_away);
     tcase_add_test(c, the_next_renewal_uses_the_next_token);
     tcase_add_test(c, a_refused_renewal_looks_at_the_file_once);
     tcase_add_test(c, a_token_that_the_tool_used_up_is_found_in_the_file);
