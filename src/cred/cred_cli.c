@@ -159,7 +159,7 @@ static struct cred *left_over(const struct cli *cli)
 
 static struct cred *mode_sso(const struct cli *cli)
 {
-    struct cred *c = left_over(cli);
+    struct cred *c = cli->ctx->want == CRED_WANT_GOOD ? left_over(cli) : NULL;
     char name[FIELD_MAX];
     if (c || !field(cli, "sso-session-name", name))
         return c;

@@ -216,13 +216,25 @@ struct cred_oauth *cred_oauth_open(struct cred_ctx *ctx, enum cred_login login, 
         clear(o);
     *o = fresh;
     ctx->memory->oauth = o;
+    ctx->want = CRED_WANT_GOOD; /* what the tool wrote is another one already */
     return o;
 }
 
-static bool access_good(const struct cred_oauth *o)
+static bool renewable(const struct cred_oauth *o)
+{
+    return o->refresh && o->client_id[0] &&
+           (!o->client_expires_s || o->client_expires_s > clock_wall_s());
+}
+
+/* Whether the access token will do as it stands. An sso login's may always: it buys a new
+ * credential. */
+static bool access_good(const struct cred_oauth *o, enum cred_login login, enum cred_want want)
 {
     clock_tick();
-    return o->access && o->expires_s - SPARE_S > clock_wall_s();
+    if (!o->access || o->expires_s - SPARE_S <= clock_wall_s())
+        return false;
+    return login == CRED_LOGIN_SSO || want == CRED_WANT_GOOD ||
+           (want == CRED_WANT_NEW && !renewable(o));
 }
 
 /* Takes a renewal's answer over; *refused for an OAuth invalid_grant. */
@@ -267,10 +279,9 @@ bool cred_oauth_renew(struct cred_ctx *ctx, enum cred_login login, struct cred_o
     struct fetch_response r;
     for (bool again = false;; again = true) {
         bool refused = false;
-        if (access_good(o))
+        if (access_good(o, login, again ? CRED_WANT_GOOD : ctx->want))
             return true;
-        if (!o->refresh || !o->client_id[0] ||
-            (o->client_expires_s && o->client_expires_s <= clock_wall_s())) {
+        if (!renewable(o)) {
             err_set(why, ERR_CREDENTIALS, "the login has expired; %s", cred_oauth_cure(ctx, login));
             return false;
         }

@@ -32,7 +32,8 @@ NODISCARD char *cred_oauth_path(const char *config_path, const char *cache, cons
 NODISCARD struct cred_oauth *cred_oauth_open(struct cred_ctx *ctx, enum cred_login login,
                                              const char *path, struct err_detail *why);
 
-/* Makes the access token a good one: as it stands, else renewed. post makes one renewal call with
+/* Makes the access token a good one: as it stands, else renewed; a console login's, which is the
+ * credential itself, is renewed also when ctx->want asks for that. post makes one renewal call with
  * the tokens in hand. A refused renewal is tried once more with the file's tokens when they are
  * others. false with why set. */
 NODISCARD bool cred_oauth_renew(struct cred_ctx *ctx, enum cred_login login, struct cred_oauth *o,

@@ -20,10 +20,18 @@ struct cred_memory {
 };
 void cred_memory_free(struct cred_memory *m);
 
+/* What a fetch is for; more asks for more. */
+enum cred_want {
+    CRED_WANT_GOOD,  /* a credential: what lies at hand and is good will do */
+    CRED_WANT_NEW,   /* SIGHUP: a new one, unless nothing can be renewed */
+    CRED_WANT_OTHER, /* the cloud rejected the one in hand: it won't do */
+};
+
 struct cred_ctx {
     struct conf *conf;
-    int cancel_fd;              /* readable: give up at once; -1: nothing to watch */
-    bool local_only;            /* no network now: fail and set deferred instead */
+    int cancel_fd;   /* readable: give up at once; -1: nothing to watch */
+    bool local_only; /* no network now: fail and set deferred instead */
+    enum cred_want want;
     bool holding;               /* the profile has a credential that has not expired */
     bool deferred;              /* a provider would have asked the network */
     struct cred_memory *memory; /* never NULL */

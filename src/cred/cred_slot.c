@@ -113,11 +113,13 @@ bool cred_slot_remote(const struct cred_slot *sl)
     return pr && pr->remote;
 }
 
-void cred_slot_due(struct cred_slot *sl)
+void cred_slot_due(struct cred_slot *sl, enum cred_want want)
 {
     uint64_t now = clock_fresh_ns();
     if (now < sl->due_ns)
         sl->due_ns = now;
+    if (want > sl->want)
+        sl->want = want;
 }
 
 bool cred_slot_refreshable(const struct cred_slot *sl)
@@ -131,13 +133,14 @@ static bool holds(const struct cred *c)
 }
 
 void cred_slot_fetch(struct cred_slot *sl, struct conf *conf, const struct conf_profile *p,
-                     int cancel_fd, bool local_only, struct cred_outcome *out)
+                     enum cred_want want, int cancel_fd, bool local_only, struct cred_outcome *out)
 {
     clock_tick();
     struct cred_ctx ctx = {
         .conf = conf,
         .cancel_fd = cancel_fd,
         .local_only = local_only,
+        .want = want,
         .holding = holds(sl->current),
         .memory = &sl->memory,
         .watch = &out->watch,

@@ -153,11 +153,13 @@ static void fetch_slot(struct cred_store *s, struct cred_slot *sl)
     struct cred_outcome out;
     struct conf *conf = conf_ref(sl->conf); /* a reload may move the slot meanwhile */
     const struct conf_profile *p = sl->profile;
+    enum cred_want want = sl->want;
     sl->busy = CRED_FETCHING;
+    sl->want = CRED_WANT_GOOD;
     sl->due_ns = UINT64_MAX;
     sl->refresh_s = INT64_MAX;
     pthread_mutex_unlock(&s->mu);
-    cred_slot_fetch(sl, conf, p, s->cancel_fd, false, &out);
+    cred_slot_fetch(sl, conf, p, want, s->cancel_fd, false, &out);
     conf_unref(conf);
     pthread_mutex_lock(&s->mu);
     cred_slot_settle(sl, &out);
@@ -169,7 +171,7 @@ static void fetch_slot(struct cred_store *s, struct cred_slot *sl)
     }
     if (sl->again) {
         sl->again = false;
-        cred_slot_due(sl);
+        cred_slot_due(sl, CRED_WANT_NEW);
     }
     bump(s);
     pthread_cond_broadcast(&s->cond);
@@ -201,7 +203,7 @@ static void poll_files(struct cred_store *s, uint64_t *until_ns)
             }
             sl->poll_ns = clock_fresh_ns() + poll_interval_ns;
             if (changed)
-                cred_slot_due(sl);
+                cred_slot_due(sl, CRED_WANT_GOOD);
             if (changed || sl->missed) {
                 *until_ns = 0;
                 pthread_cond_broadcast(&s->cond);
@@ -281,7 +283,7 @@ static bool ensure_threads(struct cred_store *s, struct cred_slot *const *slots,
 static void fetch_at_once(struct cred_slot *sl)
 {
     struct cred_outcome out;
-    cred_slot_fetch(sl, sl->conf, sl->profile, -1, true, &out);
+    cred_slot_fetch(sl, sl->conf, sl->profile, CRED_WANT_GOOD, -1, true, &out);
     if (out.deferred) {
         cred_watch_free(&out.watch); /* due_ns is 0: the threads take it from here */
     } else {
@@ -364,7 +366,7 @@ static void want(struct cred_slot *sl)
     if (sl->busy == CRED_FETCHING)
         sl->again = true;
     else
-        cred_slot_due(sl);
+        cred_slot_due(sl, CRED_WANT_NEW);
 }
 
 void cred_store_refresh_all(struct cred_store *s)
@@ -400,7 +402,7 @@ bool cred_store_rejected(struct cred_store *s, unsigned profile, uint64_t cred_i
             sl->asked = true;
             sl->rejected_ns = now;
             if (sl->busy != CRED_FETCHING) /* else what is under way will do */
-                cred_slot_due(sl);
+                cred_slot_due(sl, CRED_WANT_OTHER);
             pthread_cond_broadcast(&s->cond);
         }
     }

@@ -484,6 +484,30 @@ def test_a_rejected_credential_is_renewed_and_the_request_tried_once_more(proxy,
     assert len(fake.of("AssumeRole")) == 2
 
 
+def test_a_console_login_is_renewed_when_the_cloud_rejects_it_or_on_hangup(proxy, fake, home):
+    cli_config(home, {"mode": "console-login", "login-session": "user/x"})
+    private(home / ".volcengine" / "login" / "cache" /
+            (hashlib.sha1(b"user/x").hexdigest() + ".json"),
+            {"issued_at": "2020-01-01T00:00:00+08:00", "expires_in": 900,
+             "refresh_token": "refresh-1", "client_id": "client", "scope": "openid"})
+    d = proxy({"default": {"provider": "cli"}}, _env={"HOME": str(home)})
+    d.wait_log(r"cli, access key AKTP\.\.\.0001")
+
+    def renew(call):
+        key, secret, token, _ = fake.issue()
+        return 200, {"access_token": json.dumps({
+            "access_key_id": key, "secret_access_key": secret, "session_token": token}),
+            "expires_in": fake.lifetime}
+
+    fake.answer["console-token"] = renew
+    d.upstream.on("rejected", lambda ex: ex.error(403, "ExpiredToken") if n_of(
+        ex.req.verdict.access_key) == 1 else ex.reply(200, {"Result": {}}))
+    assert_ok(d.request("GET", target("rejected")))
+    assert [n_of(k) for k in used(d)] == [1, 2]
+    d.signal(signal.SIGHUP)
+    d.wait_log(r"cli, access key AKTP\.\.\.0003")
+
+
 def test_a_rejection_that_comes_after_the_renewal_is_tried_again_at_once(proxy, fake):
     """The worker has seen the other credential already: nothing more will come to wait for."""
     d = proxy({"default": role_profile(), "base": STATIC}, workers=1)

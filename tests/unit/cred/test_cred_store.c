@@ -367,9 +367,10 @@ START_TEST(dead_services_do_not_starve_the_others)
     f.conf.nprofiles = DEAD + 1;
     start();
     ck_assert(becomes(DEAD, "AKTP"));
-    for (unsigned i = 0; i < server_seen(&srv); i++)
+    for (unsigned i = 0; !strstr(srv.seen[i], "Host: good\r\n"); i++)
         first_asked += strstr(srv.seen[i], "Host: dead0\r\n") != NULL;
-    ck_assert_uint_le(first_asked, 3); /* one fetch: its turn came once */
+    /* one fetch; its second one may begin at the same moment, but not be through */
+    ck_assert_uint_lt(first_asked, 6);
     cred_view_free(view);
     cred_store_free(store);
     view = NULL;
