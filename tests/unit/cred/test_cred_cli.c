@@ -183,6 +183,12 @@ static const struct {
      "is the clock right?"},
     {"\"mode\":\"AK\",\"access-key\":\"A\",\"secret-key\":\"S\",\"sts-expiration\":1000000000",
      "A/S//never"},
+    {"\"mode\":\"AK\",\"access-key\":\"A\",\"secret-key\":\"S\",\"session-token\":\"T\","
+     "\"sts-expiration\":1000000000",
+     "A/S/T/never"},
+    {"\"access-key\":\"A\",\"secret-key\":\"S\",\"session-token\":\"T\","
+     "\"sts-expiration\":4102444800",
+     "A/S/T/never"},
     {"\"mode\":\"StsToken\",\"access-key\":\"A\",\"secret-key\":\"S\"", "has no session-token"},
     {"\"secret-key\":\"topsecret\"", "has no access-key"},
     {"\"access-key\":\"A\"", "has no secret-key"},
