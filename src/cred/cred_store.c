@@ -88,10 +88,12 @@ static void notify(struct cred_store *s)
     pthread_mutex_unlock(&s->notify_mu);
 }
 
+/* Past the log's limit of repetition, which would take lines of different profiles for one: the
+ * slots thin them out. */
 static void tell(const struct cred_outcome *out)
 {
-    if (out->line[0])
-        log_msg(out->level, "%s", out->line);
+    if (out->line[0] && log_on(out->level))
+        log_fields(out->level, out->line, NULL, 0);
 }
 
 /* How long ago a slot should have been fetched; false when its time has not come. */

@@ -411,6 +411,14 @@ def test_no_credential_is_a_503_and_nothing_goes_out(proxy, fake):
     assert refreshes(d, "failed") >= 1
 
 
+def test_the_failure_of_each_profile_is_told(proxy, tmp_path):
+    profiles = {"p%d" % i: {"provider": "file", "file": str(tmp_path / ("none%d" % i))}
+                for i in range(14)}
+    d = proxy({"default": STATIC, **profiles})
+    assert len(set(re.findall(r'credentials: profile \\"(p\d+)\\": file: ', d.log))) == 14, d.log
+    assert "suppressed" not in d.log
+
+
 def test_readiness_looks_at_every_profile_in_use(proxy, tmp_path):
     profiles = {"p%d" % i: STATIC for i in range(70)}
     profiles["p69"] = {"provider": "file", "file": str(tmp_path / "none")}
