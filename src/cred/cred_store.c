@@ -304,6 +304,27 @@ bool cred_store_start(struct cred_store *s, void (*changed)(void *arg), void *ar
     return ensure_threads(s, s->slots, s->n);
 }
 
+/* The list of slots is read without the lock: cred_store_reload alone replaces it, on this thread.
+ */
+bool cred_store_check(struct cred_store *s, struct conf *conf, struct err_detail *why)
+{
+    for (size_t i = 0; i < conf->nprofiles; i++) {
+        const struct conf_profile *p = &conf->profiles[i];
+        const struct cred_provider *pr = cred_provider_find(p->provider);
+        bool same = false;
+        for (size_t k = 0; k < s->n && !same; k++)
+            same = cred_slot_same_profile(s->slots[k], conf, p);
+        /* one that is as it was may have been broken before: no reason to refuse the rest */
+        if (same || (pr != &cred_provider_file && pr != &cred_provider_static))
+            continue;
+        struct cred *c = cred_fetch(conf, p->name, why);
+        if (!c)
+            return false;
+        cred_unref(c);
+    }
+    return true;
+}
+
 bool cred_store_reload(struct cred_store *s, struct conf *conf)
 {
     struct cred_slot **fresh = calloc(conf->nprofiles, sizeof *fresh);

@@ -646,6 +646,24 @@ def test_profiles_side_by_side(proxy, fake, tmp_path):
     d.stop()  # at once, though a fetch is under way
 
 
+def test_a_reload_with_keys_that_cannot_be_used_is_refused(proxy, tmp_path):
+    broken = {"provider": "file", "file": str(tmp_path / "none")}
+    good = {"provider": "file", "file": str(keys_file(tmp_path / "keys", BASE))}
+    d = proxy({"default": good, "old": broken})
+
+    def reload(says, **profiles):
+        mark = d.mark()
+        profiles = daemons.Raw(daemons.value_text({"old": broken, **profiles}))
+        d.write(daemons.merge(d.settings, {"profiles": profiles}))
+        d.signal(signal.SIGHUP)
+        d.wait_log(says, after=mark)
+        assert_ok(d.request())
+
+    reload(r'reload failed.*default.": file: .*none: No such file', default=broken)
+    reload(r'reload failed.*new.": file: .*none: No such file', default=good, new=broken)
+    reload("is reloaded", default=good)  # the one that was broken before is no obstacle
+
+
 def test_systemds_credentials_directory(proxy, tmp_path):
     directory = tmp_path / "credentials"
     directory.mkdir()
