@@ -38,6 +38,13 @@ static const char *wanted(enum conf_type t)
     return "";
 }
 
+static const char *wanted_groups(const struct conf_row *row)
+{
+    if (row->flags & CF_BARE)
+        return "a list of strings, [ \"...\" ], or of groups, ( { ... }, { ... } )";
+    return wanted(row->type);
+}
+
 static bool holds_secret(const struct conf_row *row)
 {
     return row->type == CT_SECRET || row->type == CT_SECRETS || (row->flags & (CF_URL | CF_MASKED));
@@ -383,7 +390,7 @@ void conf_apply(struct conf_loader *l, const struct conf_row *row, void *base, c
     case CT_LIST:
     case CT_MAP:
         ok = v->type == (row->type == CT_MAP ? CV_GROUP : CV_LIST) ||
-             wrong_type(l, row, path, v, wanted(row->type));
+             wrong_type(l, row, path, v, wanted_groups(row));
         if (ok) {
             conf_row_drop(row, base);
             conf_origin_clear(l, path);

@@ -164,16 +164,51 @@ static void scan_bare(struct scan *s, size_t begin)
     emit_string(s, at);
 }
 
+static bool is_name(char c)
+{
+    return is_name_start(c) || is_digit(c) || c == '-' || c == '_';
+}
+
+/* A key as it is written everywhere else, a.b = …, here: says how it is written in a file. What is
+ * assigned is not shown: it may be a secret. */
+static void scan_dotted(struct scan *s, size_t begin)
+{
+    size_t end = begin, depth = 0;
+    struct buf why;
+
+    while (end < s->in.n && (is_name(s->in.p[end]) || s->in.p[end] == '.'))
+        end++;
+    buf_init(&why, 512);
+    buf_putz(&why, "sections are written ");
+    for (size_t i = begin; i < end; i++) {
+        if (s->in.p[i] == '.')
+            buf_putz(&why, ": { ");
+        else
+            buf_putc(&why, s->in.p[i]);
+        depth += s->in.p[i] == '.';
+    }
+    buf_putz(&why, " = ...;");
+    for (; depth; depth--)
+        buf_putz(&why, " };");
+    const char *text = buf_cstr(&why);
+    broken(s, text && !why.failed ? text : "sections are written NAME: { KEY = ...; };");
+    buf_free(&why);
+}
+
 static void scan_name(struct scan *s)
 {
     size_t begin = s->at;
-    while (s->at < s->in.n && (is_name_start(s->in.p[s->at]) || is_digit(s->in.p[s->at]) ||
-                               s->in.p[s->at] == '-' || s->in.p[s->at] == '_'))
+    while (s->at < s->in.n && is_name(s->in.p[s->at]))
         s->at++;
     struct str name = str_n(s->in.p + begin, s->at - begin);
 
     if (value_expected(s->d) && !str_ieq(name, STR("true")) && !str_ieq(name, STR("false"))) {
         scan_bare(s, begin);
+        return;
+    }
+    if (!value_expected(s->d) && s->in.n - s->at > 1 && s->in.p[s->at] == '.' &&
+        is_name_start(s->in.p[s->at + 1])) {
+        scan_dotted(s, begin);
         return;
     }
     if (!value_expected(s->d) && !s->d->fixed_key)

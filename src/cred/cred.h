@@ -36,6 +36,10 @@ NODISCARD struct cred_store *cred_store_new(struct conf *conf);
 NODISCARD bool cred_store_start(struct cred_store *s, void (*changed)(void *arg), void *arg);
 /* Ends what is under way, stops the threads, wipes everything. Views must be gone. NULL is fine. */
 void cred_store_free(struct cred_store *s);
+/* Whether a configuration may be reloaded as far as credentials go: fetches those of profiles that
+ * are new or changed and need nobody's answer (providers file and static), and keeps nothing. false
+ * with why naming the profile. For the thread that calls cred_store_reload. */
+NODISCARD bool cred_store_check(struct cred_store *s, struct conf *conf, struct err_detail *why);
 /* A reloaded configuration: profiles that stayed the same keep their credential. false when memory
  * or threads are short; then nothing has changed. */
 NODISCARD bool cred_store_reload(struct cred_store *s, struct conf *conf);

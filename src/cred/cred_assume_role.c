@@ -12,6 +12,7 @@ static struct cred *source(struct cred_ctx *ctx, const struct conf_profile *p,
 {
     struct err_detail reason = {""};
     struct cred_memory *own = ctx->memory;
+    enum cred_want want = ctx->want;
     struct conf_profile chain = cred_profile_blank(p->name);
     const struct conf_profile *from = NULL;
     struct cred *c = NULL;
@@ -35,10 +36,12 @@ static struct cred *source(struct cred_ctx *ctx, const struct conf_profile *p,
         return NULL;
     }
     ctx->memory = own->source;
+    ctx->want = CRED_WANT_GOOD; /* the role's credential is a new one in any case */
     ctx->depth++;
     c = from ? cred_profile_fetch(ctx, from, &reason)
              : cred_provider_default.fetch(ctx, &chain, &reason);
     ctx->depth--;
+    ctx->want = want;
     ctx->memory = own;
     if (!c)
         err_set(why, ERR_CREDENTIALS, "%s%s%s: %s", from ? "profile \"" : "the default chain",

@@ -48,8 +48,9 @@ static const char *field(const struct cli *cli, const char *name, char out[FIELD
     return out;
 }
 
-/* The keys that stand in the profile itself. */
-static struct cred *own_keys(const struct cli *cli, bool token_needed)
+/* The keys that stand in the profile itself: temporary ones with a token, else the user's own,
+ * beside which an expiry is a rest of another mode. */
+static struct cred *own_keys(const struct cli *cli, bool temporary)
 {
     struct err_detail detail = {""};
     struct str ak = cred_json_member(cli->profile, "access-key");
@@ -58,9 +59,9 @@ static struct cred *own_keys(const struct cli *cli, bool token_needed)
     int64_t until = 0;
     if (!ak.n || !sk.n)
         return fail(cli, ak.n ? "has no secret-key" : "has no access-key", "");
-    if (token_needed && !token.n)
+    if (temporary && !token.n)
         return fail(cli, "has no session-token, which mode StsToken needs", "");
-    if (token.n && cred_json_int(cred_json_get(cli->profile, "sts-expiration"), &until))
+    if (temporary && cred_json_int(cred_json_get(cli->profile, "sts-expiration"), &until))
         until = until > 0 ? cred_time_unix(until) : 0;
     struct cred *c = cred_new_plain("cli", ak, sk, token, until, &detail);
     return c ? c : fail(cli, "can't be used: ", detail.text);
@@ -159,7 +160,7 @@ static struct cred *left_over(const struct cli *cli)
 
 static struct cred *mode_sso(const struct cli *cli)
 {
-    struct cred *c = left_over(cli);
+    struct cred *c = cli->ctx->want == CRED_WANT_GOOD ? left_over(cli) : NULL;
     char name[FIELD_MAX];
     if (c || !field(cli, "sso-session-name", name))
         return c;

@@ -117,6 +117,11 @@ static struct cred *parse(struct str body, struct err_detail *why)
     else if (!cred_time_parse(until, &expires))
         err_set(why, ERR_CREDENTIALS,
                 "the metadata service's answer has no ExpiredTime in RFC 3339 form");
+    else if (expires <= 0) /* 0 would mean never */
+        err_set(why, ERR_CREDENTIALS,
+                "the metadata service's answer has an ExpiredTime that is not after 1970");
+    else if (!cred_json_member(j, "SessionToken").n) /* the keys are worth nothing without */
+        err_set(why, ERR_CREDENTIALS, "the metadata service's answer has no SessionToken");
     else if (!(c = cred_new_plain("ecs", cred_json_member(j, "AccessKeyId"),
                                   cred_json_member(j, "SecretAccessKey"),
                                   cred_json_member(j, "SessionToken"), expires, &detail)))

@@ -25,8 +25,9 @@ static const char *const key_names[KEYS] = {"ACCESS_KEY", "SECRET_KEY", "ACCESSK
 static const char volc_access[] = "VOLC_ACCESSKEY", volc_secret[] = "VOLC_SECRETKEY";
 /* Names that other programs read: not a source, but keys all the same, and taken away. */
 static const char *const foreign_keys[] = {
-    "VOLCSTACK_ACCESS_KEY",        "VOLCSTACK_SECRET_KEY",    "VOLCSTACK_ACCESS_KEY_ID",
-    "VOLCSTACK_SECRET_ACCESS_KEY", "VOLCSTACK_SESSION_TOKEN",
+    "VOLCSTACK_ACCESS_KEY",         "VOLCSTACK_SECRET_KEY",    "VOLCSTACK_ACCESS_KEY_ID",
+    "VOLCSTACK_SECRET_ACCESS_KEY",  "VOLCSTACK_SESSION_TOKEN", "VOLCENGINE_ACCESS_KEY_ID",
+    "VOLCENGINE_SECRET_ACCESS_KEY", "BYTEPLUS_ACCESS_KEY_ID",  "BYTEPLUS_SECRET_ACCESS_KEY",
 };
 
 /* Variables that hold none: suffixes to the prefix. */

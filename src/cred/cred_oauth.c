@@ -21,6 +21,7 @@ static void clear(struct cred_oauth *o)
 {
     secret_unref(o->access);
     secret_unref(o->refresh);
+    secret_unref(o->refresh_read);
     secret_unref(o->client_secret);
     free(o->client_id);
     free(o->scope);
@@ -154,6 +155,7 @@ static bool load(struct cred_ctx *ctx, enum cred_login login, const char *path,
         o->mark = seen.n ? seen.v[0].mark : (struct cred_mark){0};
         o->access = access_of(cred_json_get(j, "access_token"));
         o->refresh = keep_secret(cred_json_member(j, "refresh_token"));
+        o->refresh_read = o->refresh ? secret_ref(o->refresh) : NULL;
         o->client_secret = keep_secret(cred_json_member(j, "client_secret"));
         o->client_id = keep_text(cred_json_member(j, "client_id"));
         o->scope = keep_text(cred_json_member(j, "scope"));
@@ -181,6 +183,15 @@ static bool changed(const struct cred_oauth *o)
     return !same;
 }
 
+/* Whether the tool wrote nothing that we don't have: the refresh token is the one that was read
+ * before, and may be used up by now. */
+static bool nothing_new(const struct cred_oauth *o, const struct cred_oauth *file)
+{
+    return o->refresh_read &&
+           secret_eq(secret_str(o->refresh_read), secret_str(file->refresh_read)) &&
+           file->expires_s <= o->expires_s;
+}
+
 struct cred_oauth *cred_oauth_open(struct cred_ctx *ctx, enum cred_login login, const char *path,
                                    struct err_detail *why)
 {
@@ -191,6 +202,11 @@ struct cred_oauth *cred_oauth_open(struct cred_ctx *ctx, enum cred_login login, 
     if (!load(ctx, login, path, &fresh, why))
         /* what is in memory outlives a file that is gone or half written */
         return o && strcmp(o->path, path) == 0 ? o : NULL;
+    if (o && strcmp(o->path, path) == 0 && nothing_new(o, &fresh)) {
+        o->mark = fresh.mark;
+        clear(&fresh);
+        return o;
+    }
     if (!o && !(o = calloc(1, sizeof *o))) {
         clear(&fresh);
         err_set(why, ERR_CREDENTIALS, "memory is short");
@@ -200,13 +216,25 @@ struct cred_oauth *cred_oauth_open(struct cred_ctx *ctx, enum cred_login login, 
         clear(o);
     *o = fresh;
     ctx->memory->oauth = o;
+    ctx->want = CRED_WANT_GOOD; /* what the tool wrote is another one already */
     return o;
 }
 
-static bool access_good(const struct cred_oauth *o)
+static bool renewable(const struct cred_oauth *o)
+{
+    return o->refresh && o->client_id[0] &&
+           (!o->client_expires_s || o->client_expires_s > clock_wall_s());
+}
+
+/* Whether the access token will do as it stands. An sso login's may always: it buys a new
+ * credential. */
+static bool access_good(const struct cred_oauth *o, enum cred_login login, enum cred_want want)
 {
     clock_tick();
-    return o->access && o->expires_s - SPARE_S > clock_wall_s();
+    if (!o->access || o->expires_s - SPARE_S <= clock_wall_s())
+        return false;
+    return login == CRED_LOGIN_SSO || want == CRED_WANT_GOOD ||
+           (want == CRED_WANT_NEW && !renewable(o));
 }
 
 /* Takes a renewal's answer over; *refused for an OAuth invalid_grant. */
@@ -251,10 +279,9 @@ bool cred_oauth_renew(struct cred_ctx *ctx, enum cred_login login, struct cred_o
     struct fetch_response r;
     for (bool again = false;; again = true) {
         bool refused = false;
-        if (access_good(o))
+        if (access_good(o, login, again ? CRED_WANT_GOOD : ctx->want))
             return true;
-        if (!o->refresh || !o->client_id[0] ||
-            (o->client_expires_s && o->client_expires_s <= clock_wall_s())) {
+        if (!renewable(o)) {
             err_set(why, ERR_CREDENTIALS, "the login has expired; %s", cred_oauth_cure(ctx, login));
             return false;
         }

@@ -15,6 +15,7 @@ struct cred_oauth {
     struct cred_mark mark; /* of the file when it was read */
     struct secret *access; /* the access token; a console login's is the JSON text of its keys */
     struct secret *refresh, *client_secret;
+    struct secret *refresh_read; /* the refresh token that the file held when it was read */
     char *client_id, *scope, *endpoint;
     int64_t expires_s;        /* of the access token */
     int64_t client_expires_s; /* of the client secret, and with it of the renewals; 0: not said */
@@ -31,7 +32,8 @@ NODISCARD char *cred_oauth_path(const char *config_path, const char *cache, cons
 NODISCARD struct cred_oauth *cred_oauth_open(struct cred_ctx *ctx, enum cred_login login,
                                              const char *path, struct err_detail *why);
 
-/* Makes the access token a good one: as it stands, else renewed. post makes one renewal call with
+/* Makes the access token a good one: as it stands, else renewed; a console login's, which is the
+ * credential itself, is renewed also when ctx->want asks for that. post makes one renewal call with
  * the tokens in hand. A refused renewal is tried once more with the file's tokens when they are
  * others. false with why set. */
 NODISCARD bool cred_oauth_renew(struct cred_ctx *ctx, enum cred_login login, struct cred_oauth *o,

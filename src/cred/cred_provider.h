@@ -13,16 +13,26 @@ struct cred_oauth;
 
 /* What a profile's provider keeps between fetches. One owner at a time. */
 struct cred_memory {
-    const struct cred_provider *worked; /* the chain: what worked last, tried first */
-    struct cred_oauth *oauth;           /* tokens renewed in memory; never written to disk */
-    struct cred_memory *source;         /* the same for the profile a role is assumed from */
+    const struct cred_provider *worked;    /* the chain: what worked last, tried first */
+    const struct cred_provider *fell_from; /* the chain: worked before that one; NULL: none */
+    struct cred_oauth *oauth;              /* tokens renewed in memory; never written to disk */
+    struct cred_memory *source;            /* the same for the profile a role is assumed from */
 };
 void cred_memory_free(struct cred_memory *m);
 
+/* What a fetch is for; more asks for more. */
+enum cred_want {
+    CRED_WANT_GOOD,  /* a credential: what lies at hand and is good will do */
+    CRED_WANT_NEW,   /* SIGHUP: a new one, unless nothing can be renewed */
+    CRED_WANT_OTHER, /* the cloud rejected the one in hand: it won't do */
+};
+
 struct cred_ctx {
     struct conf *conf;
-    int cancel_fd;              /* readable: give up at once; -1: nothing to watch */
-    bool local_only;            /* no network now: fail and set deferred instead */
+    int cancel_fd;   /* readable: give up at once; -1: nothing to watch */
+    bool local_only; /* no network now: fail and set deferred instead */
+    enum cred_want want;
+    bool holding;               /* the profile has a credential that has not expired */
     bool deferred;              /* a provider would have asked the network */
     struct cred_memory *memory; /* never NULL */
     struct cred_watch *watch;   /* files read are noted here; may be NULL */

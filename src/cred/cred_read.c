@@ -18,7 +18,9 @@ static struct cred_mark mark_of(const struct stat *st)
         .ino = st->st_ino,
         .size = st->st_size,
         .mtime = st->st_mtim,
-        .ctime = st->st_ctim,
+        .mode = st->st_mode,
+        .uid = st->st_uid,
+        .gid = st->st_gid,
     };
 }
 
@@ -34,7 +36,7 @@ bool cred_mark_same(const struct cred_mark *a, const struct cred_mark *b)
 {
     return a->exists == b->exists && a->dev == b->dev && a->ino == b->ino && a->size == b->size &&
            a->mtime.tv_sec == b->mtime.tv_sec && a->mtime.tv_nsec == b->mtime.tv_nsec &&
-           a->ctime.tv_sec == b->ctime.tv_sec && a->ctime.tv_nsec == b->ctime.tv_nsec;
+           a->mode == b->mode && a->uid == b->uid && a->gid == b->gid;
 }
 
 void cred_watch_free(struct cred_watch *w)

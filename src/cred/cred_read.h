@@ -9,13 +9,18 @@
 #include <sys/types.h>
 #include <time.h>
 
-/* A file's identity at one moment; all zero when it could not be looked at. */
+/* A file's identity at one moment, and what decides whether it may be read; all zero when it could
+ * not be looked at. Not its ctime: a chmod to the same mode, a label or a hard link changes that
+ * and nothing that matters here. */
 struct cred_mark {
     bool exists;
     dev_t dev;
     ino_t ino;
     off_t size;
-    struct timespec mtime, ctime;
+    struct timespec mtime;
+    mode_t mode;
+    uid_t uid;
+    gid_t gid;
 };
 
 /* Files that a fetch looked at. Zero-initialise. */

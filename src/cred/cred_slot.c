@@ -113,18 +113,35 @@ bool cred_slot_remote(const struct cred_slot *sl)
     return pr && pr->remote;
 }
 
+void cred_slot_due(struct cred_slot *sl, enum cred_want want)
+{
+    uint64_t now = clock_fresh_ns();
+    if (now < sl->due_ns)
+        sl->due_ns = now;
+    if (want > sl->want)
+        sl->want = want;
+}
+
 bool cred_slot_refreshable(const struct cred_slot *sl)
 {
     return !is(sl, &cred_provider_static) && !is(sl, &cred_provider_env);
 }
 
-void cred_slot_fetch(struct cred_slot *sl, struct conf *conf, const struct conf_profile *p,
-                     int cancel_fd, bool local_only, struct cred_outcome *out)
+static bool holds(const struct cred *c)
 {
+    return c && (!c->expires_s || c->expires_s > clock_wall_s());
+}
+
+void cred_slot_fetch(struct cred_slot *sl, struct conf *conf, const struct conf_profile *p,
+                     enum cred_want want, int cancel_fd, bool local_only, struct cred_outcome *out)
+{
+    clock_tick();
     struct cred_ctx ctx = {
         .conf = conf,
         .cancel_fd = cancel_fd,
         .local_only = local_only,
+        .want = want,
+        .holding = holds(sl->current),
         .memory = &sl->memory,
         .watch = &out->watch,
     };
@@ -163,11 +180,6 @@ static uint64_t backoff(unsigned failures)
     for (unsigned i = 1; i < failures && ns < backoff_max_ns; i++)
         ns *= 2;
     return jitter(ns < backoff_max_ns ? ns : backoff_max_ns, 20);
-}
-
-static bool holds(const struct cred *c)
-{
-    return c && (!c->expires_s || c->expires_s > clock_wall_s());
 }
 
 static void succeed(struct cred_slot *sl, struct cred_outcome *out)
@@ -210,7 +222,8 @@ static void fail(struct cred_slot *sl, struct cred_outcome *out)
         cred_unref(sl->current);
         sl->current = NULL;
     }
-    sl->refresh_s = INT64_MAX;
+    /* at its very end too, when the chain may go on to its next member */
+    sl->refresh_s = usable && sl->current->expires_s ? sl->current->expires_s : INT64_MAX;
     /* what is read from the configuration or the environment stays as it is until a reload */
     sl->due_ns = cred_slot_refreshable(sl) ? clock_fresh_ns() + backoff(sl->failures) : UINT64_MAX;
     /* an outage is told at 1, 2, 4, … failures, and whenever its reason changes */

@@ -88,16 +88,37 @@ static void notify(struct cred_store *s)
     pthread_mutex_unlock(&s->notify_mu);
 }
 
+/* Past the log's limit of repetition, which would take lines of different profiles for one: the
+ * slots thin them out. */
 static void tell(const struct cred_outcome *out)
 {
-    if (out->line[0])
-        log_msg(out->level, "%s", out->line);
+    if (out->line[0] && log_on(out->level))
+        log_fields(out->level, out->line, NULL, 0);
 }
 
-/* The first slot that this kind of thread should fetch now, else NULL with the time to look again
- * in *until_ns. With the lock held. */
+/* How long ago a slot should have been fetched; false when its time has not come. */
+static bool overdue(const struct cred_slot *sl, uint64_t now, uint64_t *ns)
+{
+    const int64_t day_s = 86400;
+    int64_t wall = clock_wall_s();
+    bool due = sl->due_ns <= now || sl->refresh_s <= wall;
+    *ns = sl->due_ns <= now ? now - sl->due_ns : 0;
+    if (sl->refresh_s <= wall) {
+        /* bounded: a step of the wall clock may make it years */
+        int64_t late_s = wall - day_s > sl->refresh_s ? day_s : wall - sl->refresh_s;
+        uint64_t late = (uint64_t)late_s * NS_PER_SEC;
+        *ns = late > *ns ? late : *ns;
+    }
+    return due;
+}
+
+/* The slot that this kind of thread should fetch now, else NULL with the time to look again in
+ * *until_ns. Of several the one that waits longest: with fewer threads than dead services, those
+ * that come first would be due again whenever a thread is free. With the lock held. */
 static struct cred_slot *pick(struct cred_store *s, bool remote, uint64_t *until_ns)
 {
+    struct cred_slot *found = NULL;
+    uint64_t longest = 0, waits;
     clock_tick();
     uint64_t now = clock_ns();
     *until_ns = UINT64_MAX;
@@ -109,8 +130,13 @@ static struct cred_slot *pick(struct cred_store *s, bool remote, uint64_t *until
             sl->missed = true;
             continue;
         }
-        if (sl->due_ns <= now || sl->refresh_s <= clock_wall_s())
-            return sl;
+        if (overdue(sl, now, &waits)) {
+            if (!found || waits > longest) {
+                found = sl;
+                longest = waits;
+            }
+            continue;
+        }
         uint64_t at = sl->due_ns;
         if (sl->refresh_s != INT64_MAX) {
             int64_t left_s = sl->refresh_s - clock_wall_s(); /* may be thousands of years */
@@ -121,7 +147,7 @@ static struct cred_slot *pick(struct cred_store *s, bool remote, uint64_t *until
         }
         *until_ns = at < *until_ns ? at : *until_ns;
     }
-    return NULL;
+    return found;
 }
 
 static void fetch_slot(struct cred_store *s, struct cred_slot *sl)
@@ -129,11 +155,13 @@ static void fetch_slot(struct cred_store *s, struct cred_slot *sl)
     struct cred_outcome out;
     struct conf *conf = conf_ref(sl->conf); /* a reload may move the slot meanwhile */
     const struct conf_profile *p = sl->profile;
+    enum cred_want want = sl->want;
     sl->busy = CRED_FETCHING;
+    sl->want = CRED_WANT_GOOD;
     sl->due_ns = UINT64_MAX;
     sl->refresh_s = INT64_MAX;
     pthread_mutex_unlock(&s->mu);
-    cred_slot_fetch(sl, conf, p, s->cancel_fd, false, &out);
+    cred_slot_fetch(sl, conf, p, want, s->cancel_fd, false, &out);
     conf_unref(conf);
     pthread_mutex_lock(&s->mu);
     cred_slot_settle(sl, &out);
@@ -145,7 +173,7 @@ static void fetch_slot(struct cred_store *s, struct cred_slot *sl)
     }
     if (sl->again) {
         sl->again = false;
-        sl->due_ns = 0;
+        cred_slot_due(sl, CRED_WANT_NEW);
     }
     bump(s);
     pthread_cond_broadcast(&s->cond);
@@ -177,7 +205,7 @@ static void poll_files(struct cred_store *s, uint64_t *until_ns)
             }
             sl->poll_ns = clock_fresh_ns() + poll_interval_ns;
             if (changed)
-                sl->due_ns = 0;
+                cred_slot_due(sl, CRED_WANT_GOOD);
             if (changed || sl->missed) {
                 *until_ns = 0;
                 pthread_cond_broadcast(&s->cond);
@@ -257,7 +285,7 @@ static bool ensure_threads(struct cred_store *s, struct cred_slot *const *slots,
 static void fetch_at_once(struct cred_slot *sl)
 {
     struct cred_outcome out;
-    cred_slot_fetch(sl, sl->conf, sl->profile, -1, true, &out);
+    cred_slot_fetch(sl, sl->conf, sl->profile, CRED_WANT_GOOD, -1, true, &out);
     if (out.deferred) {
         cred_watch_free(&out.watch); /* due_ns is 0: the threads take it from here */
     } else {
@@ -274,6 +302,27 @@ bool cred_store_start(struct cred_store *s, void (*changed)(void *arg), void *ar
     s->arg = arg;
     bump(s);
     return ensure_threads(s, s->slots, s->n);
+}
+
+/* The list of slots is read without the lock: cred_store_reload alone replaces it, on this thread.
+ */
+bool cred_store_check(struct cred_store *s, struct conf *conf, struct err_detail *why)
+{
+    for (size_t i = 0; i < conf->nprofiles; i++) {
+        const struct conf_profile *p = &conf->profiles[i];
+        const struct cred_provider *pr = cred_provider_find(p->provider);
+        bool same = false;
+        for (size_t k = 0; k < s->n && !same; k++)
+            same = cred_slot_same_profile(s->slots[k], conf, p);
+        /* one that is as it was may have been broken before: no reason to refuse the rest */
+        if (same || (pr != &cred_provider_file && pr != &cred_provider_static))
+            continue;
+        struct cred *c = cred_fetch(conf, p->name, why);
+        if (!c)
+            return false;
+        cred_unref(c);
+    }
+    return true;
 }
 
 bool cred_store_reload(struct cred_store *s, struct conf *conf)
@@ -340,7 +389,7 @@ static void want(struct cred_slot *sl)
     if (sl->busy == CRED_FETCHING)
         sl->again = true;
     else
-        sl->due_ns = 0;
+        cred_slot_due(sl, CRED_WANT_NEW);
 }
 
 void cred_store_refresh_all(struct cred_store *s)
@@ -376,7 +425,7 @@ bool cred_store_rejected(struct cred_store *s, unsigned profile, uint64_t cred_i
             sl->asked = true;
             sl->rejected_ns = now;
             if (sl->busy != CRED_FETCHING) /* else what is under way will do */
-                sl->due_ns = 0;
+                cred_slot_due(sl, CRED_WANT_OTHER);
             pthread_cond_broadcast(&s->cond);
         }
     }

@@ -25,6 +25,7 @@ struct cred_slot {
     bool missed;          /* a thread passed it by while it was busy */
     bool again;           /* wanted once more while being fetched */
     bool asked;           /* cred_store_rejected waits for the outcome */
+    enum cred_want want;  /* of the next fetch */
     bool dead;            /* dropped by a reload while busy: its holder frees it */
     uint64_t due_ns;      /* fetch from then on (monotonic); UINT64_MAX: not by itself */
     int64_t refresh_s;    /* fetch from then on (wall clock); INT64_MAX: it never expires */
@@ -46,6 +47,8 @@ bool cred_slot_same_profile(const struct cred_slot *sl, const struct conf *conf,
                             const struct conf_profile *p);
 /* Whether its fetch may wait for the network. */
 bool cred_slot_remote(const struct cred_slot *sl);
+/* Makes its next fetch due from now on, if it was not before, and lets it bring that much. */
+void cred_slot_due(struct cred_slot *sl, enum cred_want want);
 /* Whether another fetch could bring another credential. */
 bool cred_slot_refreshable(const struct cred_slot *sl);
 
@@ -61,7 +64,7 @@ struct cred_outcome {
 };
 /* Runs the fetch, without the lock; the slot is busy or not yet shared. */
 void cred_slot_fetch(struct cred_slot *sl, struct conf *conf, const struct conf_profile *p,
-                     int cancel_fd, bool local_only, struct cred_outcome *out);
+                     enum cred_want want, int cancel_fd, bool local_only, struct cred_outcome *out);
 /* Takes the outcome over, sets when to fetch next, and writes out->line. */
 void cred_slot_settle(struct cred_slot *sl, struct cred_outcome *out);
 

@@ -146,6 +146,10 @@ struct cred *cred_sts_parse(const char *provider, int status, struct str body,
         err_set(why, ERR_CREDENTIALS, "STS's answer has no Result.Credentials");
     else if (!cred_time_parse(until, &expires))
         err_set(why, ERR_CREDENTIALS, "STS's answer has no expiry in RFC 3339 form");
+    else if (expires <= 0) /* 0 would mean never */
+        err_set(why, ERR_CREDENTIALS, "STS's answer has an expiry that is not after 1970");
+    else if (!cred_json_member(made, "SessionToken").n) /* the keys are worth nothing without */
+        err_set(why, ERR_CREDENTIALS, "STS's answer has no SessionToken");
     else if (!(c = cred_new_plain(provider, cred_json_member(made, "AccessKeyId"),
                                   cred_json_member(made, "SecretAccessKey"),
                                   cred_json_member(made, "SessionToken"), expires, &detail)))

@@ -128,7 +128,7 @@ static void kick(struct cred_view *v, const struct cred *c)
     pthread_mutex_lock(&s->mu);
     for (size_t i = 0; i < s->n; i++)
         if (s->slots[i]->current == c && s->slots[i]->busy != CRED_FETCHING)
-            s->slots[i]->due_ns = 0;
+            cred_slot_due(s->slots[i], CRED_WANT_GOOD);
     pthread_cond_broadcast(&s->cond);
     pthread_mutex_unlock(&s->mu);
 }

@@ -72,6 +72,7 @@ static void tell_restart(const struct conf *before, const struct conf *after)
 static void reload(struct daemon *d)
 {
     char msg[512];
+    struct err_detail why = {""};
     struct buf errs;
     notify_reloading();
     log_msg(LOG_INFO, "reloading the configuration");
@@ -85,6 +86,8 @@ static void reload(struct daemon *d)
         reload_failed(d, text ? text : "unknown");
     } else if (!rules || !worker_check(c, msg, sizeof msg)) {
         reload_failed(d, rules ? msg : "out of memory");
+    } else if (!cred_store_check(d->creds, c, &why)) {
+        reload_failed(d, why.text);
     } else if (!all_answer(d, msg, sizeof msg) || !daemon_listen(d, c, msg, sizeof msg)) {
         reload_failed(d, msg);
     } else if (!daemon_log_open(c)) {

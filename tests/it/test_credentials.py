@@ -411,6 +411,14 @@ def test_no_credential_is_a_503_and_nothing_goes_out(proxy, fake):
     assert refreshes(d, "failed") >= 1
 
 
+def test_the_failure_of_each_profile_is_told(proxy, tmp_path):
+    profiles = {"p%d" % i: {"provider": "file", "file": str(tmp_path / ("none%d" % i))}
+                for i in range(14)}
+    d = proxy({"default": STATIC, **profiles})
+    assert len(set(re.findall(r'credentials: profile \\"(p\d+)\\": file: ', d.log))) == 14, d.log
+    assert "suppressed" not in d.log
+
+
 def test_readiness_looks_at_every_profile_in_use(proxy, tmp_path):
     profiles = {"p%d" % i: STATIC for i in range(70)}
     profiles["p69"] = {"provider": "file", "file": str(tmp_path / "none")}
@@ -450,6 +458,25 @@ def test_a_renewal_that_fails_keeps_the_old_one_until_it_ends(proxy, fake):
     assert ready(d).status == 503
 
 
+def test_an_outage_of_sts_does_not_change_who_signs(proxy, fake, tmp_path):
+    token = private(tmp_path / "token", "identity-1")
+    fake.lifetime = 8
+    d = proxy({"default": {"provider": "default"}},
+              _env={"VOLCENGINE_OIDC_ROLE_TRN": ROLE, "VOLCENGINE_OIDC_TOKEN_FILE": str(token)})
+    d.wait_log(r"oidc, access key AKTP\.\.\.0001")
+    fake.answer["AssumeRoleWithOIDC"] = lambda call: (403, sts_error("Down", ""))
+    d.wait_log(r'oidc: STS refused .*the one held is still good')
+    assert not fake.of("imds-token")
+    assert_ok(d.request())
+    assert n_of(used(d)[-1]) == 1
+    # when nothing is left the instance's role is better than nothing, until oidc is back
+    fake.lifetime = 4
+    d.wait_log(r'level=warn.*ecs takes the place of oidc, which failed: STS refused')
+    d.wait_log(r"ecs, access key AKTP\.\.\.0002")
+    del fake.answer["AssumeRoleWithOIDC"]
+    d.wait_log(r"oidc, access key AKTP")
+
+
 def test_a_rejected_credential_is_renewed_and_the_request_tried_once_more(proxy, fake):
     d = proxy({"default": role_profile(), "base": STATIC})
 
@@ -463,6 +490,30 @@ def test_a_rejected_credential_is_renewed_and_the_request_tried_once_more(proxy,
     assert_ok(d.request("GET", target("rejected")))
     assert list(map(n_of, used(d))) == [1, 2]
     assert len(fake.of("AssumeRole")) == 2
+
+
+def test_a_console_login_is_renewed_when_the_cloud_rejects_it_or_on_hangup(proxy, fake, home):
+    cli_config(home, {"mode": "console-login", "login-session": "user/x"})
+    private(home / ".volcengine" / "login" / "cache" /
+            (hashlib.sha1(b"user/x").hexdigest() + ".json"),
+            {"issued_at": "2020-01-01T00:00:00+08:00", "expires_in": 900,
+             "refresh_token": "refresh-1", "client_id": "client", "scope": "openid"})
+    d = proxy({"default": {"provider": "cli"}}, _env={"HOME": str(home)})
+    d.wait_log(r"cli, access key AKTP\.\.\.0001")
+
+    def renew(call):
+        key, secret, token, _ = fake.issue()
+        return 200, {"access_token": json.dumps({
+            "access_key_id": key, "secret_access_key": secret, "session_token": token}),
+            "expires_in": fake.lifetime}
+
+    fake.answer["console-token"] = renew
+    d.upstream.on("rejected", lambda ex: ex.error(403, "ExpiredToken") if n_of(
+        ex.req.verdict.access_key) == 1 else ex.reply(200, {"Result": {}}))
+    assert_ok(d.request("GET", target("rejected")))
+    assert [n_of(k) for k in used(d)] == [1, 2]
+    d.signal(signal.SIGHUP)
+    d.wait_log(r"cli, access key AKTP\.\.\.0003")
 
 
 def test_a_rejection_that_comes_after_the_renewal_is_tried_again_at_once(proxy, fake):
@@ -593,6 +644,24 @@ def test_profiles_side_by_side(proxy, fake, tmp_path):
     assert_ok(d.request(headers=[("X-Sigferry-Profile", "file")]))
     assert used(d) == [BASE[0], daemons.SECOND_KEY[0]]
     d.stop()  # at once, though a fetch is under way
+
+
+def test_a_reload_with_keys_that_cannot_be_used_is_refused(proxy, tmp_path):
+    broken = {"provider": "file", "file": str(tmp_path / "none")}
+    good = {"provider": "file", "file": str(keys_file(tmp_path / "keys", BASE))}
+    d = proxy({"default": good, "old": broken})
+
+    def reload(says, **profiles):
+        mark = d.mark()
+        profiles = daemons.Raw(daemons.value_text({"old": broken, **profiles}))
+        d.write(daemons.merge(d.settings, {"profiles": profiles}))
+        d.signal(signal.SIGHUP)
+        d.wait_log(says, after=mark)
+        assert_ok(d.request())
+
+    reload(r'reload failed.*default.": file: .*none: No such file', default=broken)
+    reload(r'reload failed.*new.": file: .*none: No such file', default=good, new=broken)
+    reload("is reloaded", default=good)  # the one that was broken before is no obstacle
 
 
 def test_systemds_credentials_directory(proxy, tmp_path):

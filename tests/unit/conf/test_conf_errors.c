@@ -47,7 +47,12 @@ static const struct broken keys[] = {
     {"log: { debug = \"signing\"; };",
      L1 "log.debug: must be a list of strings, [ \"...\", \"...\" ], not \"signing\"\n"},
     {"listen = \"localhost:1\";",
-     L1 "listen: must be a list of groups, ( { ... }, { ... } ), not \"localhost:1\"\n"},
+     L1 "listen: must be a list of strings, [ \"...\" ], or of groups, ( { ... }, { ... } ), not "
+        "\"localhost:1\"\n"},
+    {"timeouts.connect_timeout = 5;",
+     L1 "sections are written timeouts: { connect_timeout = ...; };\n"},
+    {"profiles.default.secret_key = \"geheim\";",
+     L1 "sections are written profiles: { default: { secret_key = ...; }; };\n"},
     {"policies: { name = \"x\"; };",
      L1 "policies: must be a list of groups, ( { ... }, { ... } ), not a group { ... }\n"},
     {"profiles = ( );",

@@ -7,6 +7,7 @@ static struct fixture f;
 static struct server srv;
 static struct cred_trace trace;
 static struct cred_memory memory;
+static bool holding;
 
 /* A metadata service with the role "r". */
 static void imds(struct server *s, unsigned n, const char *request, char *out)
@@ -32,6 +33,7 @@ static void set_up(void)
     make_dir();
     fixture_init(&f, 1);
     memset(&trace, 0, sizeof trace);
+    holding = false;
     ck_assert_int_eq(setenv("HOME", fixture_dir, 1), 0);
     ck_assert_int_eq(setenv("VOLCENGINE_ECS_METADATA_DISABLED", "TRUE", 1), 0);
 }
@@ -48,7 +50,8 @@ static const char *fetched(void)
 {
     static char out[600];
     struct err_detail why = {""};
-    struct cred_ctx ctx = {.conf = &f.conf, .cancel_fd = -1, .memory = &memory, .trace = &trace};
+    struct cred_ctx ctx = {
+        .conf = &f.conf, .cancel_fd = -1, .holding = holding, .memory = &memory, .trace = &trace};
     trace.n = 0;
     ck_assert(cred_env_capture());
     struct cred *c = cred_profile_fetch(&ctx, &f.profiles[0], &why);
@@ -145,6 +148,35 @@ START_TEST(what_worked_is_asked_first_and_the_rest_when_it_fails)
 }
 END_TEST
 
+START_TEST(nobody_takes_over_while_the_credential_holds)
+{
+    server_start(&srv, imds);
+    fixture_reach(&f, &srv);
+    unsetenv("VOLCENGINE_ECS_METADATA_DISABLED");
+    cli_config("FROMCLI");
+    ck_assert_str_eq(fetched(), "FROMCLI");
+    ck_assert_int_eq(unlink(in_dir(".volcengine/config.json")), 0);
+    holding = true;
+    ck_assert_int_eq(strncmp(fetched(), "cli: /", 6), 0); /* its failure, and nobody else's */
+    ck_assert_ptr_null(strstr(fetched(), "; ecs"));
+    ck_assert_uint_eq(trace.n, 1);
+    holding = false;
+    ck_assert_str_eq(fetched(), "FROMECS");
+    ck_assert_uint_eq(trace.n, 4);
+    holding = true; /* of the makeshift now: those before it are asked first each time */
+    for (int i = 0; i < 2; i++) {
+        ck_assert_str_eq(fetched(), "FROMECS");
+        ck_assert_uint_eq(trace.n, 4);
+    }
+    cli_config("BACK");
+    ck_assert_str_eq(fetched(), "BACK");
+    ck_assert_uint_eq(trace.n, 3);
+    ck_assert_str_eq(fetched(), "BACK");
+    ck_assert_uint_eq(trace.n, 1);
+    server_stop(&srv);
+}
+END_TEST
+
 START_TEST(ecs_comes_last)
 {
     server_start(&srv, imds);
@@ -195,6 +227,7 @@ int main(void)
     tcase_add_test(c, no_long_reason_pushes_another_out);
     tcase_add_test(c, env_comes_before_cli);
     tcase_add_test(c, what_worked_is_asked_first_and_the_rest_when_it_fails);
+    tcase_add_test(c, nobody_takes_over_while_the_credential_holds);
     tcase_add_test(c, ecs_comes_last);
     tcase_add_test(c, a_deferred_member_stops_the_chain);
     tcase_add_test(c, unknown_names);

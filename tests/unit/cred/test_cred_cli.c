@@ -8,6 +8,7 @@ static struct fixture f;
 static struct server srv;
 static const char *answers[8]; /* by request; NULL: an STS credential */
 static int statuses[8];
+static enum cred_want want; /* of a fetch */
 
 static void any(struct server *s, unsigned n, const char *request, char *out)
 {
@@ -25,6 +26,7 @@ static void set_up(void)
     make_dir();
     fixture_init(&f, 1);
     f.profiles[0].provider = "cli";
+    want = CRED_WANT_GOOD;
     memset(answers, 0, sizeof answers);
     memset(statuses, 0, sizeof statuses);
     server_start(&srv, any);
@@ -62,7 +64,7 @@ static const char *fetched(void)
 {
     static char out[600];
     struct err_detail why = {""};
-    struct cred_ctx ctx = {.conf = &f.conf, .cancel_fd = -1, .memory = &memory};
+    struct cred_ctx ctx = {.conf = &f.conf, .cancel_fd = -1, .want = want, .memory = &memory};
     ck_assert(cred_env_capture());
     struct cred *c = cred_profile_fetch(&ctx, &f.profiles[0], &why);
     if (c)
@@ -181,6 +183,12 @@ static const struct {
      "is the clock right?"},
     {"\"mode\":\"AK\",\"access-key\":\"A\",\"secret-key\":\"S\",\"sts-expiration\":1000000000",
      "A/S//never"},
+    {"\"mode\":\"AK\",\"access-key\":\"A\",\"secret-key\":\"S\",\"session-token\":\"T\","
+     "\"sts-expiration\":1000000000",
+     "A/S/T/never"},
+    {"\"access-key\":\"A\",\"secret-key\":\"S\",\"session-token\":\"T\","
+     "\"sts-expiration\":4102444800",
+     "A/S/T/never"},
     {"\"mode\":\"StsToken\",\"access-key\":\"A\",\"secret-key\":\"S\"", "has no session-token"},
     {"\"secret-key\":\"topsecret\"", "has no access-key"},
     {"\"access-key\":\"A\"", "has no secret-key"},
@@ -374,6 +382,46 @@ START_TEST(a_login_is_renewed_in_memory)
 }
 END_TEST
 
+START_TEST(a_file_that_says_nothing_new_takes_nothing_away)
+{
+    console();
+    cache("rt1", 1000, 900, "OLD");
+    answers[0] = renewed;
+    ck_assert_str_eq(fetched(), "NEW/s/t/expires");
+    cache("rt1", 1000, 900, "OLD"); /* written again; rt1 is used up */
+    ck_assert_str_eq(fetched(), "NEW/s/t/expires");
+    ck_assert_uint_eq(server_seen(&srv), 1);
+    cache("rt7", 0, 500, "LOGIN"); /* another login counts, even one that ends sooner */
+    ck_assert_str_eq(fetched(), "LOGIN/s/t/expires");
+    forget();
+}
+END_TEST
+
+START_TEST(a_good_login_is_renewed_when_that_is_asked_for)
+{
+    console();
+    cache("rt1", 10, 900, "LOGIN");
+    ck_assert_str_eq(fetched(), "LOGIN/s/t/expires");
+    answers[0] = answers[1] = renewed;
+    want = CRED_WANT_NEW;
+    ck_assert_str_eq(fetched(), "NEW/s/t/expires");
+    want = CRED_WANT_OTHER;
+    ck_assert_str_eq(fetched(), "NEW/s/t/expires");
+    ck_assert_uint_eq(server_seen(&srv), 2);
+    sent(1, "refresh_token=rt2");
+    cache("rt7", 0, 900, "AGAIN"); /* what the tool has just written is another one */
+    ck_assert_str_eq(fetched(), "AGAIN/s/t/expires");
+    ck_assert_uint_eq(server_seen(&srv), 2);
+    /* and when it can't be renewed: better than none, unless it was rejected */
+    cache("", 0, 900, "LAST");
+    ck_assert_str_eq(fetched(), "LAST/s/t/expires");
+    ck_assert_ptr_nonnull(strstr(fetched(), "the login has expired; run `ve login`"));
+    want = CRED_WANT_NEW;
+    ck_assert_str_eq(fetched(), "LAST/s/t/expires");
+    forget();
+}
+END_TEST
+
 START_TEST(the_next_renewal_uses_the_next_token)
 {
     console();
@@ -501,6 +549,9 @@ START_TEST(an_sso_credential_left_in_the_profile)
     profile("\"mode\":\"sso\",\"access-key\":\"LEFT\",\"secret-key\":\"s\",\"session-token\":\"t\","
             "\"sts-expiration\":4102444800");
     ck_assert_str_eq(fetched(), "LEFT/s/t/expires");
+    want = CRED_WANT_NEW;
+    ck_assert_ptr_nonnull(strstr(fetched(), "has no sso-session-name"));
+    want = CRED_WANT_GOOD;
     profile("\"mode\":\"sso\",\"access-key\":\"LEFT\",\"secret-key\":\"s\",\"session-token\":\"t\","
             "\"sts-expiration\":1000000000");
     ck_assert_ptr_nonnull(strstr(fetched(), "has no sso-session-name"));
@@ -528,6 +579,8 @@ int main(void)
     tcase_add_test(c, a_login_that_is_still_good);
     tcase_add_test(c, a_login_whose_token_is_an_object);
     tcase_add_test(c, a_login_is_renewed_in_memory);
+    tcase_add_test(c, a_file_that_says_nothing_new_takes_nothing_away);
+    tcase_add_test(c, a_good_login_is_renewed_when_that_is_asked_for);
     tcase_add_test(c, the_next_renewal_uses_the_next_token);
     tcase_add_test(c, a_refused_renewal_looks_at_the_file_once);
     tcase_add_test(c, a_token_that_the_tool_used_up_is_found_in_the_file);

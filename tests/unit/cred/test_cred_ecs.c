@@ -198,10 +198,19 @@ static const struct {
      "00\"}",
      "no ExpiredTime"},
     {2, 200,
-     "{\"AccessKeyId\":\"A\",\"SecretAccessKey\":\"topsecret\",\"ExpiredTime\":\"2001-01-01T00:00:"
-     "00Z\"}",
+     "{\"AccessKeyId\":\"A\",\"SecretAccessKey\":\"topsecret\",\"SessionToken\":\"T\","
+     "\"ExpiredTime\":\"2001-01-01T00:00:00Z\"}",
      "is the clock right?"},
-    {2, 200, "{\"AccessKeyId\":\"A\",\"ExpiredTime\":\"2999-01-01T00:00:00Z\"}",
+    {2, 200,
+     "{\"AccessKeyId\":\"A\",\"SecretAccessKey\":\"topsecret\",\"SessionToken\":\"T\","
+     "\"ExpiredTime\":\"1970-01-01T08:00:00+08:00\"}",
+     "an ExpiredTime that is not after 1970"},
+    {2, 200,
+     "{\"AccessKeyId\":\"A\",\"SecretAccessKey\":\"topsecret\",\"ExpiredTime\":\"2999-01-01T00:00:"
+     "00Z\"}",
+     "no SessionToken"},
+    {2, 200,
+     "{\"AccessKeyId\":\"A\",\"SessionToken\":\"T\",\"ExpiredTime\":\"2999-01-01T00:00:00Z\"}",
      "secret key is empty"},
     {2, 200, "{\"AccessKeyId\":\"A\",\"SecretAccessKey\":\"topsecret", "answer is not valid JSON"},
 };

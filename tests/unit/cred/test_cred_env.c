@@ -193,6 +193,11 @@ START_TEST(the_process_shows_no_key)
                           (char[]){"BYTEPLUS_SESSION_TOKEN=CANARY11"},
                           (char[]){"BYTEPLUS_ACCESSKEY=CANARY12"},
                           (char[]){"BYTEPLUS_SECRETKEY=CANARY13"},
+                          (char[]){"VOLCENGINE_ACCESS_KEY_ID=CANARY14"},
+                          (char[]){"VOLCENGINE_SECRET_ACCESS_KEY=CANARY15"},
+                          (char[]){"BYTEPLUS_ACCESS_KEY_ID=CANARY16"},
+                          (char[]){"BYTEPLUS_SECRET_ACCESS_KEY=CANARY17"},
+                          (char[]){"VOLCSTACK_SECRET_ACCESS_KEY=CANARY18"},
                           (char[]){"OTHER=kept"},
                           NULL};
     char self[4096] = "";

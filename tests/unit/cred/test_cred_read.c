@@ -133,6 +133,23 @@ START_TEST(changes_are_noticed)
 }
 END_TEST
 
+START_TEST(what_changes_nothing_is_no_change)
+{
+    struct cred_watch w = {0};
+    const char *path = write_file("f", "one", 0600);
+    cred_watch_add(&w, path);
+    ck_assert_int_eq(chmod(path, 0600), 0); /* the clouds' tool does this whenever it runs */
+    ck_assert(!changed(&w));
+    ck_assert_int_eq(link(path, in_dir("another name")), 0);
+    ck_assert(!changed(&w));
+    if (geteuid() == 0) {
+        ck_assert_int_eq(chown(path, 4242, (gid_t)-1), 0);
+        ck_assert(changed(&w));
+    }
+    cred_watch_free(&w);
+}
+END_TEST
+
 START_TEST(a_file_that_appears_is_noticed)
 {
     struct cred_watch w = {0};
@@ -186,6 +203,7 @@ int main(void)
     tcase_add_test(c, only_small_files);
     tcase_add_test(c, a_missing_file_is_named);
     tcase_add_test(c, changes_are_noticed);
+    tcase_add_test(c, what_changes_nothing_is_no_change);
     tcase_add_test(c, a_file_that_appears_is_noticed);
     tcase_add_test(c, a_link_that_is_turned_is_noticed);
     tcase_add_test(c, watches_are_bounded_and_unique);

@@ -339,6 +339,45 @@ START_TEST(a_slow_service_does_not_hold_up_files)
 }
 END_TEST
 
+/* An overloaded service for those that are called dead: each fetch of theirs takes two seconds,
+ * more than their first pause. */
+static void half_dead(struct server *s, unsigned n, const char *request, char *out)
+{
+    if (strstr(request, "Host: dead"))
+        respond(out, 503, "");
+    else
+        sts(s, n, request, out);
+}
+
+START_TEST(dead_services_do_not_starve_the_others)
+{
+    enum { DEAD = 9 };
+    struct conf_profile many[DEAD + 1];
+    char names[DEAD + 1][8] = {[DEAD] = "good"};
+    unsigned first_asked = 0;
+    oidc_profile(&f.profiles[0]);
+    for (int i = 0; i <= DEAD; i++) {
+        if (i < DEAD)
+            snprintf(names[i], sizeof names[i], "dead%d", i);
+        many[i] = f.profiles[0];
+        many[i].name = many[i].sts_endpoint = names[i];
+    }
+    srv.answer = half_dead;
+    f.conf.profiles = many;
+    f.conf.nprofiles = DEAD + 1;
+    start();
+    ck_assert(becomes(DEAD, "AKTP"));
+    for (unsigned i = 0; !strstr(srv.seen[i], "Host: good\r\n"); i++)
+        first_asked += strstr(srv.seen[i], "Host: dead0\r\n") != NULL;
+    /* one fetch; its second one may begin at the same moment, but not be through */
+    ck_assert_uint_lt(first_asked, 6);
+    cred_view_free(view);
+    cred_store_free(store);
+    view = NULL;
+    store = NULL;
+}
+END_TEST
+
 START_TEST(an_equal_credential_keeps_its_id)
 {
     char file[300];
@@ -615,6 +654,7 @@ int main(void)
     tcase_add_test(c, one_that_is_expired_already_is_a_failure);
     tcase_add_test(c, a_changed_file_is_taken_over_within_two_seconds);
     tcase_add_test(c, a_slow_service_does_not_hold_up_files);
+    tcase_add_test(c, dead_services_do_not_starve_the_others);
     tcase_add_test(c, an_equal_credential_keeps_its_id);
     tcase_add_test(c, a_rejected_credential_is_replaced_once);
     tcase_add_test(c, keys_that_never_change_are_not_refetched);

@@ -275,13 +275,29 @@ static const struct {
      "\"Expiration\":1700000000}}}",
      "no expiry"},
     {200,
-     "{\"Result\":{\"Credentials\":{\"AccessKeyId\":\"A\",\"Expiration\":\"2999-01-01T00:00:00Z\"}}"
-     "}",
+     "{\"Result\":{\"Credentials\":{\"AccessKeyId\":\"A\",\"SessionToken\":\"T\","
+     "\"Expiration\":\"2999-01-01T00:00:00Z\"}}}",
      "STS's answer: the secret key is empty"},
     {200,
      "{\"Result\":{\"Credentials\":{\"AccessKeyId\":\"A\",\"SecretAccessKey\":\"secret\","
-     "\"Expiration\":\"2001-01-01T00:00:00+08:00\"}}}",
+     "\"SessionToken\":\"T\",\"Expiration\":\"2001-01-01T00:00:00+08:00\"}}}",
      "expired at 2000-12-31T16:00:00Z"},
+    {200,
+     "{\"Result\":{\"Credentials\":{\"AccessKeyId\":\"A\",\"SecretAccessKey\":\"secret\","
+     "\"SessionToken\":\"T\",\"Expiration\":\"1970-01-01T08:00:00+08:00\"}}}",
+     "an expiry that is not after 1970"},
+    {200,
+     "{\"Result\":{\"Credentials\":{\"AccessKeyId\":\"A\",\"SecretAccessKey\":\"secret\","
+     "\"SessionToken\":\"T\",\"ExpiredTime\":\"0001-01-01T00:00:00Z\"}}}",
+     "an expiry that is not after 1970"},
+    {200,
+     "{\"Result\":{\"Credentials\":{\"AccessKeyId\":\"A\",\"SecretAccessKey\":\"secret\","
+     "\"Expiration\":\"2999-01-01T00:00:00Z\"}}}",
+     "STS's answer has no SessionToken"},
+    {200,
+     "{\"Result\":{\"Credentials\":{\"AccessKeyId\":\"A\",\"SecretAccessKey\":\"secret\","
+     "\"SessionToken\":5,\"Expiration\":\"2999-01-01T00:00:00Z\"}}}",
+     "STS's answer has no SessionToken"},
     {400,
      "{\"ResponseMetadata\":{\"RequestId\":\"id7\",\"Error\":{\"Code\":\"InvalidRole\",\"Message\":"
      "\"no such role\"}}}",
@@ -331,7 +347,7 @@ START_TEST(the_last_answer_is_the_one_that_is_told)
 {
     cut_first = 1;
     body = "{\"Result\":{\"Credentials\":{\"AccessKeyId\":\"\",\"SecretAccessKey\":\"x\","
-           "\"Expiration\":\"2999-01-01T00:00:00Z\"}}}";
+           "\"SessionToken\":\"T\",\"Expiration\":\"2999-01-01T00:00:00Z\"}}}";
     fails_with("default", "STS's answer: the access key is empty");
     ck_assert_uint_eq(server_seen(&srv), 2);
 }
