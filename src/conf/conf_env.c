@@ -137,11 +137,11 @@ static void sdk_dual_stack(struct conf_loader *l, const char *name)
 
 /* The first of the names that is set gives the key, unless a file does; all are unset, since
  * libcurl would read them. */
-static void proxy(struct conf_loader *l, const char *key, const char *const names[2])
+static void proxy(struct conf_loader *l, const char *key, const char *const *names, size_t n)
 {
     bool given = conf_origin_given(l->conf, key);
 
-    for (size_t i = 0; i < 2; i++) {
+    for (size_t i = 0; i < n; i++) {
         const char *value = conf_env_get(names[i]);
         if (!value || !*value)
             continue;
@@ -157,8 +157,8 @@ static void proxy(struct conf_loader *l, const char *key, const char *const name
 
 void conf_env_sdk(struct conf_loader *l)
 {
-    static const char *const http[] = {"http_proxy", "HTTP_PROXY"};
-    static const char *const https[] = {"https_proxy", "HTTPS_PROXY"};
+    static const char *const http[] = {"http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"};
+    static const char *const https[] = {"https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"};
     static const char *const none[] = {"no_proxy", "NO_PROXY"};
     bool volcengine = l->conf->cloud == CLOUD_VOLCENGINE;
     const char *p = volcengine ? "VOLCENGINE" : "BYTEPLUS", *older = volcengine ? "VOLC" : p;
@@ -169,14 +169,9 @@ void conf_env_sdk(struct conf_loader *l)
     sdk(l, "endpoint.bootstrap_region_list", older, "_BOOTSTRAP_REGION_LIST_CONF");
     (void)snprintf(name, sizeof name, "%s_ENABLE_DUALSTACK", older);
     sdk_dual_stack(l, name);
-    proxy(l, "proxy.http_proxy", http);
-    proxy(l, "proxy.https_proxy", https);
-    proxy(l, "proxy.no_proxy", none);
-    /* Not obeyed, but it may hold a password all the same. */
-    wipe_all("all_proxy");
-    wipe_all("ALL_PROXY");
-    (void)unsetenv("all_proxy");
-    (void)unsetenv("ALL_PROXY");
+    proxy(l, "proxy.http_proxy", http, ARRAY_LEN(http));
+    proxy(l, "proxy.https_proxy", https, ARRAY_LEN(https));
+    proxy(l, "proxy.no_proxy", none, ARRAY_LEN(none));
 }
 
 /* Finds the profile and key a variable's rest ("PROD_SECRET_KEY") names: a key's twin ends it, a

@@ -190,11 +190,13 @@ const struct conf_row conf_rows[] = {
 
     {"proxy.http_proxy", CT_STRING, CF_URL, AT(proxy.http_proxy), .def = "",
      .check = conf_check_proxy,
-     .help = "The proxy for http upstreams. Not set, the environment's http_proxy counts; an empty "
+     .help = "The proxy for http upstreams. Not set, the environment's http_proxy counts, then "
+             "all_proxy; an empty "
              "string means none."},
     {"proxy.https_proxy", CT_STRING, CF_URL, AT(proxy.https_proxy), .def = "",
      .check = conf_check_proxy,
-     .help = "The proxy for https upstreams. Not set, the environment's https_proxy counts; an "
+     .help = "The proxy for https upstreams. Not set, the environment's https_proxy counts, then "
+             "all_proxy; an "
              "empty string means none."},
     {"proxy.no_proxy", CT_STRING, 0, AT(proxy.no_proxy), .def = "",
      .help = "Hosts that are reached without a proxy, separated by commas. Not set, the "

@@ -90,25 +90,14 @@ static void role_pairs(struct buf *b, const struct cred_role *role)
     pair(b, "RoleTrn", str_of(role->role_trn));
 }
 
-/* Whether text shows QUOTE_LEN characters in a row of secret, or all of a shorter one: services
- * like to quote what they refuse. */
-enum { QUOTE_LEN = 12 };
-static bool quotes(struct str text, struct str secret)
-{
-    size_t n = secret.n < QUOTE_LEN ? secret.n : QUOTE_LEN;
-    for (size_t i = 0; n && i + n <= text.n; i++)
-        if (memmem(secret.p, secret.n, text.p + i, n))
-            return true;
-    return false;
-}
-
-/* A part of the answer as it may be shown: of max bytes at most, and without a secret. */
+/* A part of the answer as it may be shown: of max bytes at most, and without a secret: services like
+ * to quote what they refuse. */
 static struct str shown(struct str part, size_t max, const struct str secrets[CRED_STS_SECRETS])
 {
     if (part.n > max)
         part.n = max;
     for (size_t i = 0; i < CRED_STS_SECRETS; i++)
-        if (quotes(part, secrets[i]))
+        if (secret_is_quoted(part, secrets[i]))
             return STR("(not shown, it quotes a key or token)");
     return part.n ? part : STR("");
 }

@@ -3,9 +3,8 @@
  *
  * libmicrohttpd runs in external-epoll mode without a listening socket: descriptors come from
  * front_accept. It never sees a disconnect of a suspended connection and knows only inactivity
- * timeouts, so every client descriptor is also in our own epoll set and every deadline is ours.
- * These watches see whatever libmicrohttpd's own epoll set sees, so that one is not watched: that
- * would only wake us twice. */
+ * timeouts, so every client descriptor is also in our own epoll set, which sees all that its own
+ * does (that one is not watched: it would only wake us twice), and every deadline is ours. */
 #include "io/front_int.h"
 
 #include "base/log.h"
@@ -198,8 +197,8 @@ static void conn_ready(struct loop_fd *w, uint32_t events)
     }
     if ((events & EPOLLIN) && c->phase == PHASE_IDLE)
         front_phase_set(c, PHASE_HEAD);
-    else if ((events & EPOLLIN) && c->heard)
-        c->early = true;
+    else if (events & EPOLLIN)
+        c->early = c->heard;
     c->heard = c->heard || (events & EPOLLIN);
     /* A connection that was resumed is back in libmicrohttpd's epoll set only when a run has read
      * from it in vain. */

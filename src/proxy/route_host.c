@@ -107,7 +107,7 @@ static struct str configured_label(const struct conf *c, struct str label)
 {
     for (size_t i = 0; i < c->endpoint.nservices; i++) {
         struct str name = c->endpoint.services[i].service;
-        bool same = name.n == label.n;
+        bool same = name.p && label.p && name.n == label.n;
         for (size_t k = 0; same && k < name.n; k++)
             same = (name.p[k] == '_' ? '-' : ascii_lower(name.p[k])) == ascii_lower(label.p[k]);
         if (same)

@@ -9,7 +9,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-static void serve(SSL_CTX *ctx, int fd, int updates)
+static void serve(SSL_CTX *ctx, int fd, long updates)
 {
     static const char ok[] = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}";
     char request[65536], *bytes;
@@ -19,7 +19,7 @@ static void serve(SSL_CTX *ctx, int fd, int updates)
     BIO_up_ref(SSL_get_rbio(ssl)); /* one BIO of the socket is both */
     while (SSL_accept(ssl) == 1 && SSL_read(ssl, request, sizeof request) > 0) {
         SSL_set0_wbio(ssl, made);
-        for (int i = 0; i < updates; i++) {
+        for (long i = 0; i < updates; i++) {
             SSL_key_update(ssl, SSL_KEY_UPDATE_NOT_REQUESTED);
             SSL_do_handshake(ssl);
         }
@@ -48,5 +48,5 @@ int main(int argc, char **argv)
     printf("%d\n", ntohs(a.sin_port));
     fflush(stdout);
     for (;;)
-        serve(ctx, accept(fd, NULL, NULL), atoi(argv[3]));
+        serve(ctx, accept(fd, NULL, NULL), strtol(argv[3], NULL, 10));
 }

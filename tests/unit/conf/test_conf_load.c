@@ -438,6 +438,26 @@ START_TEST(proxy_variables)
 }
 END_TEST
 
+/* The one for every scheme counts where the scheme's own is not set. */
+START_TEST(all_proxy)
+{
+    set_env("HTTPS_PROXY", "http://q:2");
+    set_env("ALL_PROXY", "socks5h://u:p@r:3");
+    for (int i = 0; i < 2; i++) { /* as a start and a reload */
+        struct conf *c = good("");
+        ck_assert_str_eq(c->proxy.http_proxy, "socks5h://u:p@r:3");
+        ck_assert_str_eq(c->proxy.https_proxy, "http://q:2");
+        ck_assert_str_eq(origin(c, "proxy.http_proxy"), "env ALL_PROXY");
+        ck_assert_ptr_null(getenv("ALL_PROXY"));
+        conf_unref(c);
+    }
+    struct conf *c = good("proxy: { http_proxy = \"\"; https_proxy = \"http://s:4\"; };");
+    ck_assert_str_eq(c->proxy.http_proxy, "");
+    ck_assert_str_eq(c->proxy.https_proxy, "http://s:4");
+    conf_unref(c);
+}
+END_TEST
+
 START_TEST(secrets_of_the_environment_are_overwritten)
 {
     set_env("SIGFERRY_PROFILES_MY_KEYS_SECRET_KEY", "sk-in-env");
@@ -653,6 +673,7 @@ int main(void)
         region_list,
         sdk_variables_by_cloud,
         proxy_variables,
+        all_proxy,
         references,
         dual_stack_of_the_file_wins,
         file_choice,
