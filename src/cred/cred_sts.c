@@ -90,8 +90,8 @@ static void role_pairs(struct buf *b, const struct cred_role *role)
     pair(b, "RoleTrn", str_of(role->role_trn));
 }
 
-/* A part of the answer as it may be shown: of max bytes at most, and without a secret: services like
- * to quote what they refuse. */
+/* A part of the answer as it may be shown: of max bytes at most, and without a secret: services
+ * like to quote what they refuse. */
 static struct str shown(struct str part, size_t max, const struct str secrets[CRED_STS_SECRETS])
 {
     if (part.n > max)
