@@ -21,7 +21,6 @@ static void clear(struct cred_oauth *o)
 {
     secret_unref(o->access);
     secret_unref(o->refresh);
-    secret_unref(o->refresh_read);
     secret_unref(o->client_secret);
     free(o->client_id);
     free(o->scope);
@@ -132,6 +131,14 @@ static int64_t cache_expiry(const struct cred_json *j)
     return 0;
 }
 
+static bool hash(struct str s, unsigned char out[DIGEST_LEN])
+{
+    struct digest *d = digest_new();
+    bool ok = d && digest_begin(d) && digest_update(d, s.p, s.n) && digest_end(d, out);
+    digest_free(d);
+    return ok;
+}
+
 static bool load(struct cred_ctx *ctx, enum cred_login login, const char *path,
                  struct cred_oauth *o, struct err_detail *why)
 {
@@ -155,7 +162,7 @@ static bool load(struct cred_ctx *ctx, enum cred_login login, const char *path,
         o->mark = seen.n ? seen.v[0].mark : (struct cred_mark){0};
         o->access = access_of(cred_json_get(j, "access_token"));
         o->refresh = keep_secret(cred_json_member(j, "refresh_token"));
-        o->refresh_read = o->refresh ? secret_ref(o->refresh) : NULL;
+        o->has_refresh_read = o->refresh && hash(secret_str(o->refresh), o->refresh_read);
         o->client_secret = keep_secret(cred_json_member(j, "client_secret"));
         o->client_id = keep_text(cred_json_member(j, "client_id"));
         o->scope = keep_text(cred_json_member(j, "scope"));
@@ -187,8 +194,8 @@ static bool changed(const struct cred_oauth *o)
  * before, and may be used up by now. */
 static bool nothing_new(const struct cred_oauth *o, const struct cred_oauth *file)
 {
-    return o->refresh_read &&
-           secret_eq(secret_str(o->refresh_read), secret_str(file->refresh_read)) &&
+    return o->has_refresh_read && file->has_refresh_read &&
+           memcmp(o->refresh_read, file->refresh_read, DIGEST_LEN) == 0 &&
            file->expires_s <= o->expires_s;
 }
 

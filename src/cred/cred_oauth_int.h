@@ -7,6 +7,7 @@
 #include "cred/cred_http.h"
 #include "cred/cred_json.h"
 #include "cred/cred_oauth.h"
+#include "sign/digest.h"
 
 /* Tokens as last read from the cache file or renewed. Absent strings are "", absent secrets NULL.
  */
@@ -15,7 +16,10 @@ struct cred_oauth {
     struct cred_mark mark; /* of the file when it was read */
     struct secret *access; /* the access token; a console login's is the JSON text of its keys */
     struct secret *refresh, *client_secret;
-    struct secret *refresh_read; /* the refresh token that the file held when it was read */
+    /* of the refresh token that the file held when it was read: the token itself may be used up and
+     * has no reason to stay in memory */
+    unsigned char refresh_read[DIGEST_LEN];
+    bool has_refresh_read;
     char *client_id, *scope, *endpoint;
     int64_t expires_s;        /* of the access token */
     int64_t client_expires_s; /* of the client secret, and with it of the renewals; 0: not said */

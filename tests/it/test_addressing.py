@@ -332,7 +332,7 @@ SHARED_HOST = [{"service": "ecs", "host": "ecs.internal"}, {"service": "vpc", "h
 @pytest.mark.parametrize("settings,host,wanted,svc", [
     ({"endpoint": {"services": [{"service": "vpc", "host": ECS_HOST}]}}, ECS_HOST, None, "vpc"),
     ({"endpoint": {"host": ECS_HOST}, "service": "sts"}, ECS_HOST, None, "sts"),
-    ({"endpoint": {"services": SHARED_HOST}, "service": "iam"}, "ecs.internal", None, "iam"),
+    ({"endpoint": {"services": SHARED_HOST}, "service": "vpc"}, "ecs.internal", None, "vpc"),
     ({"endpoint": {"services": SHARED_HOST}, "service": "iam"}, "ecs.internal", "VPC", "vpc"),
     ({"endpoint": {"services": [{"service": "MySvc", "host": "ecs.internal"}]}}, "open.volcengineapi.com",
      "mysvc", "MySvc"),
