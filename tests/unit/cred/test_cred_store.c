@@ -162,6 +162,16 @@ static void oidc_profile(struct conf_profile *p)
     p->sts_scheme = "http";
 }
 
+/* The end of a test that reloaded: the new configuration is given back by all. */
+static void reloaded_over(struct fixture *g)
+{
+    cred_view_free(view);
+    cred_store_free(store);
+    view = NULL;
+    store = NULL;
+    fixture_check(g);
+}
+
 START_TEST(what_needs_no_network_is_there_at_once)
 {
     char file[300];
@@ -507,11 +517,7 @@ START_TEST(a_reload_keeps_what_stayed_the_same)
     ck_assert_uint_eq(gone[0], changes_id);
     ck_assert_uint_eq(gone[1], goes_id);
     ck_assert_uint_eq(atomic_load(&f.conf.refs), 1);
-    cred_view_free(view);
-    cred_store_free(store);
-    view = NULL;
-    store = NULL;
-    fixture_check(&g);
+    reloaded_over(&g);
 }
 END_TEST
 
@@ -528,11 +534,7 @@ START_TEST(a_reload_during_a_fetch)
     ck_assert(cred_view_sync(view, NULL));
     ck_assert_str_eq(key(0), "STATIC");
     gate(false);
-    cred_view_free(view);
-    cred_store_free(store);
-    view = NULL;
-    store = NULL;
-    fixture_check(&g);
+    reloaded_over(&g);
 }
 END_TEST
 
@@ -550,11 +552,7 @@ START_TEST(keys_that_a_reload_replaced_are_another_credential)
     ck_assert(!cred_view_busy(view, 0));
     ck_assert_str_eq(key(0), "NEW");
     ck_assert(!cred_store_rejected(store, 0, id_of(0)));
-    cred_view_free(view);
-    cred_store_free(store);
-    view = NULL;
-    store = NULL;
-    fixture_check(&g);
+    reloaded_over(&g);
 }
 END_TEST
 
@@ -578,11 +576,7 @@ START_TEST(a_role_follows_the_profile_it_is_assumed_with)
     ck_assert(cred_store_reload(store, &g.conf));
     ck_assert(becomes(0, "AKTP1"));
     ck_assert_uint_ne(id_of(0), id);
-    cred_view_free(view);
-    cred_store_free(store);
-    view = NULL;
-    store = NULL;
-    fixture_check(&g);
+    reloaded_over(&g);
 }
 END_TEST
 
