@@ -13,7 +13,6 @@
  * not be looked at. Not its ctime: a chmod to the same mode, a label or a hard link changes that
  * and nothing that matters here. */
 struct cred_mark {
-    bool exists;
     dev_t dev;
     ino_t ino;
     off_t size;
@@ -21,6 +20,7 @@ struct cred_mark {
     mode_t mode;
     uid_t uid;
     gid_t gid;
+    bool exists;
 };
 
 /* Files that a fetch looked at. Zero-initialise. */
