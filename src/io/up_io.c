@@ -116,7 +116,7 @@ static void send_elsewhere(struct up_conn *uc)
     struct up_req *q = uc->req;
     struct up_host *h = uc->uh;
     q->uc = NULL;
-    q->out = 0;
+    q->out = q->first_byte_ns = 0;
     q->sent = q->reused = q->out_blocked = q->out_failed = q->starved = false;
     uc->req = NULL;
     up_conn_drop(uc);
@@ -162,12 +162,18 @@ void up_exchange_write(struct up_conn *uc)
     }
 }
 
+/* The connection ended, nothing of the request can have been read, and all of it is still here. */
+static bool unread(const struct up_conn *uc)
+{
+    const struct up_req *q = uc->req;
+    return (!q->body_once || q->out <= q->head.n) && conn_sent_in_vain(uc->conn, q->out);
+}
+
 /* A 408 sent into a kept connection as it was closed crossed with our request: it is nobody's
  * answer. */
 static void given_notice(struct up_conn *uc)
 {
-    struct up_req *q = uc->req;
-    if ((!q->body_once || q->out <= q->head.n) && conn_sent_in_vain(uc->conn, q->out))
+    if (unread(uc))
         send_elsewhere(uc);
     else
         finish(uc, ERR_RESET, "the upstream closed the kept connection with a 408");
@@ -227,8 +233,7 @@ static void ended(struct up_conn *uc, bool clean)
 static bool crossed(const struct up_conn *uc)
 {
     const struct up_req *q = uc->req;
-    return q->reused && !q->first_byte_ns && (!q->body_once || q->out <= q->head.n) &&
-           conn_sent_in_vain(uc->conn, q->out);
+    return q->reused && !q->first_byte_ns && unread(uc);
 }
 
 void up_exchange_read(struct up_conn *uc)
