@@ -170,7 +170,14 @@ static bool unread(const struct up_conn *uc)
 }
 
 /* A 408 sent into a kept connection as it was closed crossed with our request: it is nobody's
- * answer. */
+ * answer. One that comes later than a round trip may take is about the request, and passed on. */
+static bool is_notice(const struct up_conn *uc)
+{
+    const struct up_req *q = uc->req;
+    return q->reused && uc->resp.status == 408 && !uc->resp.keep_alive &&
+           (unread(uc) || clock_ns() - q->connected_ns < NS_PER_SEC);
+}
+
 static void given_notice(struct up_conn *uc)
 {
     if (unread(uc))
@@ -189,7 +196,7 @@ static bool feed(struct up_conn *uc, struct str in)
         case RESP_MORE:
             return true;
         case RESP_HEAD:
-            if (q->reused && uc->resp.status == 408 && !uc->resp.keep_alive) {
+            if (is_notice(uc)) {
                 given_notice(uc);
                 return false;
             }

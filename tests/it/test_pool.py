@@ -461,3 +461,17 @@ def test_a_408_for_a_kept_connection_is_nobodys_answer(daemon, upstream):
     upstream.on("k", notice)
     r = assert_ok(d.request("POST", target("k"), body=b"x"))
     assert [q.attempt for q in upstream.of("k")] == [1, 2], r
+
+
+def test_a_late_408_on_a_kept_connection_is_its_answer(daemon, upstream):
+    """It was read, and thought about: sending it once more would run it twice."""
+    def late(ex):
+        time.sleep(1.2)  # the cloud's own patience
+        ex.send("HTTP/1.1 408 Request Timeout\r\nConnection: close\r\nContent-Length: 4\r\n\r\nlate")
+        ex.close()
+    upstream.on("l", late)
+    d = daemon()
+    assert_ok(d.request("POST", ECHO, body=b"x"))
+    r = d.request("POST", target("l"), body=b"x")
+    assert (r.status, r.body, r.get("X-Sigferry-Attempts")) == (408, b"late", "1"), r
+    assert len(upstream.of("l")) == 1
