@@ -120,15 +120,15 @@ void front_conn_giveup(struct front_conn *c)
         return;
     c->gone = true;
     c->f->nleaving++;
-    if (c->watch.fd >= 0 && shutdown(c->watch.fd, SHUT_RDWR) != 0 && errno != ENOTCONN)
+    if (c->watch.fd >= 0 && !front_conn_reset(c) && shutdown(c->watch.fd, SHUT_RDWR) != 0 &&
+        errno != ENOTCONN)
         log_msg(LOG_DEBUG, "shutdown of a client connection: errno %d", errno);
     if (c->req && c->req->suspended)
         resume(c->req);
     c->f->pending = true;
 }
 
-/* Has the client sent anything? To one that only connected, an answer would be the next request's.
- */
+/* Has the client sent anything? To who only connected, an answer would be the next request's. */
 static bool has_spoken(const struct front_conn *c)
 {
     struct tcp_info info;
@@ -198,7 +198,7 @@ static void conn_ready(struct loop_fd *w, uint32_t events)
     if ((events & EPOLLIN) && c->phase == PHASE_IDLE)
         front_phase_set(c, PHASE_HEAD);
     else if (events & EPOLLIN)
-        c->early = c->heard;
+        c->early = c->heard || c->phase != PHASE_HEAD;
     c->heard = c->heard || (events & EPOLLIN);
     /* A connection that was resumed is back in libmicrohttpd's epoll set only when a run has read
      * from it in vain. */

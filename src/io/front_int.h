@@ -132,6 +132,9 @@ void front_req_poked(struct front_req *fr);
 bool front_req_out_of_patience(struct front_req *fr);
 
 /* front_reply.c */
+/* Ends a connection whose answer to HTTP/1.0 has no length by a reset: a FIN would be the answer's
+ * end. false when it is no such one, or a Unix socket, which has no reset. */
+NODISCARD bool front_conn_reset(const struct front_conn *c);
 enum MHD_Result front_queue_reply(struct front_req *fr, const struct front_reply *r);
 /* Writes the answer straight to the descriptor and half-closes; the rest of the request is
  * discarded. Used when libmicrohttpd cannot answer yet (it refuses while a body comes). */

@@ -12,14 +12,17 @@
 #include <sys/random.h>
 #include <sys/socket.h>
 
-/* The answer ends before its end. To HTTP/1.0 without a length a FIN would be the end: there it
- * takes a reset, which a Unix socket has not. */
-static ssize_t cut(struct front_req *fr)
+bool front_conn_reset(const struct front_conn *c)
 {
     const struct sockaddr nobody = {.sa_family = AF_UNSPEC};
-    if (fr->until_close && fr->c->watch.fd >= 0 &&
-        connect(fr->c->watch.fd, &nobody, sizeof nobody) != 0)
-        log_msg(LOG_DEBUG, "an answer that was cut short could not be reset: errno %d", errno);
+    return c->req && c->req->until_close && connect(c->watch.fd, &nobody, sizeof nobody) == 0;
+}
+
+/* The answer ends before its end. */
+static ssize_t cut(struct front_req *fr)
+{
+    if (fr->until_close)
+        front_conn_giveup(fr->c);
     return MHD_CONTENT_READER_END_WITH_ERROR;
 }
 
@@ -124,24 +127,30 @@ static bool pull_all(struct front_req *fr, struct buf *out)
 }
 
 /* An error in words, for where there is no request to answer, or no answer that can be given. */
-static size_t raw_error(char *out, size_t size, enum err e, const char *reason, const char *text)
+struct raw_error {
+    enum err e;
+    const char *reason, *text;
+    struct str id, attempts;
+};
+
+static size_t raw_error(char *out, size_t size, const struct raw_error *r)
 {
     char body[384];
-    uint64_t id[2] = {0, 0};
-    if (getrandom(id, sizeof id, GRND_NONBLOCK) != sizeof id)
-        id[0] = clock_ns();
-    int n = snprintf(body, sizeof body,
-                     "{\"ResponseMetadata\":{\"RequestId\":\"%016" PRIx64 "%016" PRIx64
-                     "\",\"Action\":\"\",\"Version\":\"\",\"Service\":\"\",\"Region\":\"\","
-                     "\"Error\":{\"Code\":\"Sigferry.%s\",\"Message\":\"%s\"}}}\n",
-                     id[0], id[1], err_code(e), text);
-    int m = snprintf(
-        out, size,
-        "HTTP/1.1 %d %s\r\nX-Sigferry-Request-Id: %016" PRIx64 "%016" PRIx64
-        "\r\nX-Sigferry-Attempts: 0\r\nX-Sigferry-Error: %s\r\n%sContent-Type: application/json\r\n"
-        "Content-Length: %d\r\nConnection: close\r\n\r\n%s",
-        err_status(e), reason, id[0], id[1], err_code(e),
-        err_status(e) == 503 ? "Retry-After: 1\r\n" : "", n, body);
+    const char *code = err_code(r->e);
+    int status = err_status(r->e);
+    int n =
+        snprintf(body, sizeof body,
+                 "{\"ResponseMetadata\":{\"RequestId\":\"%.*s\",\"Action\":\"\",\"Version\":\"\","
+                 "\"Service\":\"\",\"Region\":\"\","
+                 "\"Error\":{\"Code\":\"Sigferry.%s\",\"Message\":\"%s\"}}}\n",
+                 STR_ARG(r->id), code, r->text);
+    int m =
+        snprintf(out, size,
+                 "HTTP/1.1 %d %s\r\nX-Sigferry-Request-Id: %.*s\r\nX-Sigferry-Attempts: %.*s\r\n"
+                 "X-Sigferry-Error: %s\r\n%sContent-Type: application/json\r\n"
+                 "Content-Length: %d\r\nConnection: close\r\n\r\n%s",
+                 status, r->reason, STR_ARG(r->id), STR_ARG(r->attempts), code,
+                 status == 503 ? "Retry-After: 1\r\n" : "", n, body);
     assert(n > 0 && (size_t)n < sizeof body && m > 0 && (size_t)m < size);
     return (size_t)m;
 }
@@ -149,24 +158,37 @@ static size_t raw_error(char *out, size_t size, enum err e, const char *reason, 
 void front_send_raw_error(const struct front *f, int fd, enum err e, const char *reason,
                           const char *text)
 {
-    char all[FRONT_RAW_MAX];
+    char all[FRONT_RAW_MAX], id[33];
+    uint64_t random[2] = {0, 0};
+    if (getrandom(random, sizeof random, GRND_NONBLOCK) != sizeof random)
+        random[0] = clock_ns();
+    (void)snprintf(id, sizeof id, "%016" PRIx64 "%016" PRIx64, random[0], random[1]);
+    const struct raw_error r = {e, reason, text, str_of(id), STR("0")};
     if (f->o.stat)
         stat_count(f->o.stat, STATF_REJECTED, str_of(err_code(e)), str_n(NULL, 0), str_n(NULL, 0));
-    size_t n = raw_error(all, sizeof all, e, reason, text);
+    size_t n = raw_error(all, sizeof all, &r);
     if (send(fd, all, n, MSG_NOSIGNAL | MSG_DONTWAIT) < 0)
         log_msg(LOG_DEBUG, "an early answer could not be sent: errno %d", errno);
 }
 
 /* Nothing of the answer has gone out: it is not complete, and what is to come can't be waited for.
- */
-static void say_so_instead(struct front_req *fr, struct buf *out)
+ * The request may well have reached the cloud: its id and attempts are told all the same. */
+static void say_so_instead(struct front_req *fr, const struct front_reply *r, struct buf *out)
 {
     char all[FRONT_RAW_MAX];
+    struct raw_error error = {.e = ERR_PROTOCOL, .reason = "Bad Gateway"};
     const char *why = fr->body_done
                           ? "the heads of request and answer don't fit into limits.max_header"
                           : "the answer came before the request was complete, and not whole";
+    for (size_t i = 0; i < r->nhdrs; i++) {
+        if (str_ieq(r->hdrs[i].name, STR("X-Sigferry-Request-Id")))
+            error.id = r->hdrs[i].value;
+        else if (str_ieq(r->hdrs[i].name, STR("X-Sigferry-Attempts")))
+            error.attempts = r->hdrs[i].value;
+    }
+    error.text = why;
     buf_reset(out);
-    buf_put(out, all, raw_error(all, sizeof all, ERR_PROTOCOL, "Bad Gateway", why));
+    buf_put(out, all, raw_error(all, sizeof all, &error));
     fr->c->instead = why;
 }
 
@@ -189,7 +211,7 @@ void front_answer_early(struct front_req *fr, const struct front_reply *r)
     if (!r->no_body && !str_eq(fr->head.method, STR("HEAD")))
         buf_puts(&out, b);
     if (!whole || out.failed)
-        say_so_instead(fr, &out);
+        say_so_instead(fr, r, &out);
     c->lingering = true;
     front_phase_set(c, PHASE_LINGER);
     if (out.failed ||

@@ -354,7 +354,7 @@ static void on_gone(void *user, enum front_end end, const char *why)
         xfer_unrate(x);
     if (end == FRONT_LEFT && x->err == ERR_OK)
         x->client_gone = true;
-    if (end == FRONT_REPLACED && x->err == ERR_OK) {
+    if (end == FRONT_REPLACED) { /* whatever it was to be: this is what the client has */
         x->err = err_set(&x->why, ERR_PROTOCOL, "%s", why);
         x->status = (unsigned)err_status(x->err);
         x->bytes_out = 0;

@@ -6,6 +6,7 @@ import hashlib
 import os
 import random
 import select
+import signal
 import threading
 
 import pytest
@@ -326,6 +327,23 @@ def test_an_answer_cut_short_is_no_whole_one_to_http_1_0(shared, upstream):
         with pytest.raises(ConnectionResetError):
             while c.sock.recv(4096):
                 pass
+
+
+def test_an_answer_that_the_drain_cuts_is_no_whole_one_to_http_1_0(daemon, upstream):
+    more = upstream.event()
+    upstream.on("s", lambda ex: (ex.stream_head("text/plain"), ex.chunk(b"one"), more.wait(seconds(10))))
+    d = daemon(drain_timeout=0.2)
+    with d.client() as c:
+        c.begin("GET", target("s"), [SERVICE], version="1.0")
+        data = b""
+        while not data.endswith(b"one"):
+            data += c.sock.recv(4096)
+        d.signal(signal.SIGTERM)
+        with pytest.raises(ConnectionResetError):
+            while c.sock.recv(4096):
+                pass
+    d.wait()
+    more.set()
 
 
 def test_http_1_0_keep_alive(shared, upstream):

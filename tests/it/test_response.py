@@ -255,4 +255,8 @@ def test_a_big_head_whose_body_comes_later(shared, upstream, big, size):
     more.set()
     assert (r.status, r.get("X-Sigferry-Error"), r.whole) == (502, "UpstreamProtocolError", True)
     assert "max_header" in r.json["ResponseMetadata"]["Error"]["Message"]
-    shared.wait_log("action=Echo .* status=502 .* bytes_out=0 .* error=UpstreamProtocolError reason=.*max_header", after=mark)
+    # It was sent: neither the attempt nor the name it has in the log may be made up.
+    own_id = r.get("X-Sigferry-Request-Id")
+    assert r.get("X-Sigferry-Attempts") == "1" and r.json["ResponseMetadata"]["RequestId"] == own_id
+    shared.wait_log("action=Echo .* status=502 .* bytes_out=0 .* request_id=%s .* error=UpstreamProtocolError "
+                    "reason=.*max_header" % own_id, after=mark)
