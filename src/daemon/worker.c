@@ -314,6 +314,7 @@ static void *run(void *arg)
     proxy_refuse_all(w->proxy);
     proxy_settle(w->proxy);
     front_run(w->front);
+    proxy_refuse_all(w->proxy); /* what that run has read goes nowhere any more */
     proxy_abort_all(w->proxy);
     proxy_settle(w->proxy);
     /* Ends what is left: the owner is told of each request through gone(). */

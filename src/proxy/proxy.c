@@ -161,7 +161,7 @@ static void settle_one(struct xfer *x)
         up_cancel(p->o.up, &x->up);
         x->has_up = false;
     }
-    if ((want & WANT_START) && x->fr)
+    if ((want & WANT_START) && x->fr && !(want & WANT_ABORT))
         xfer_start(x);
     if ((want & WANT_BODY) && x->has_up)
         up_body_more(p->o.up, &x->up);
