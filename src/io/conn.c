@@ -243,6 +243,17 @@ void conn_reap(struct list *dead)
         conn_free(CONTAINER_OF(l, struct conn, link));
 }
 
+/* Does an alert say that this certificate, or what we speak, won't do? Others, such as
+ * internal_error, may be a passing state of the peer (RFC 8446 section 6.2). */
+static bool refuses_us(unsigned long error)
+{
+    int alert = ERR_GET_REASON(error) - SSL_AD_REASON_OFFSET;
+    return ERR_GET_LIB(error) == ERR_LIB_SSL &&
+           ((alert >= SSL3_AD_HANDSHAKE_FAILURE && alert <= TLS1_AD_DECRYPT_ERROR) ||
+            alert == TLS1_AD_PROTOCOL_VERSION || alert == TLS1_AD_INSUFFICIENT_SECURITY ||
+            alert == TLS13_AD_CERTIFICATE_REQUIRED);
+}
+
 /* What a failed SSL_read or SSL_write means. */
 static enum conn_io ssl_outcome(struct conn *c, int rc)
 {
@@ -251,7 +262,7 @@ static enum conn_io ssl_outcome(struct conn *c, int rc)
         return CONN_AGAIN;
     if (e == SSL_ERROR_SYSCALL)
         c->os_error = os;
-    if (e == SSL_ERROR_SSL && ERR_GET_REASON(ERR_peek_error()) >= SSL_AD_REASON_OFFSET)
+    if (e == SSL_ERROR_SSL && refuses_us(ERR_peek_error()))
         c->alert = ERR_reason_error_string(ERR_peek_error());
     return e == SSL_ERROR_ZERO_RETURN ? CONN_END : CONN_FAILED;
 }
