@@ -68,6 +68,14 @@ static void tell_restart(const struct conf *before, const struct conf *after)
     buf_free(&keys);
 }
 
+static bool listen_anew(struct daemon *d, const struct conf *c, char *msg, size_t msgsize)
+{
+    if (!all_answer(d, msg, msgsize))
+        return false;
+    daemon_unlisten(d); /* what a worker held that answers again may be wanted now */
+    return daemon_listen(d, c, msg, msgsize);
+}
+
 /* Everything is checked before anything is changed. */
 static void reload(struct daemon *d)
 {
@@ -88,7 +96,7 @@ static void reload(struct daemon *d)
         reload_failed(d, rules ? msg : "out of memory");
     } else if (!cred_store_check(d->creds, c, &why)) {
         reload_failed(d, why.text);
-    } else if (!all_answer(d, msg, sizeof msg) || !daemon_listen(d, c, msg, sizeof msg)) {
+    } else if (!listen_anew(d, c, msg, sizeof msg)) {
         reload_failed(d, msg);
     } else if (!daemon_log_open(c)) {
         snprintf(msg, sizeof msg, "log.file %s: %s", c->log.file, strerror(errno));

@@ -305,8 +305,8 @@ static void explain(const struct sockaddr_storage *sa, int e, char *msg, size_t 
     const char *where = "`listen` (-l), or `admin.listen` (--admin) for the admin address";
     if (e == EADDRINUSE && own_in_the_way(sa, holder, sizeof holder))
         snprintf(msg, msgsize,
-                 "%s: this process has that port open already, under another spelling (%s); to "
-                 "spell or widen a listener on the same port otherwise needs a restart",
+                 "%s: this process has that port open already, under another spelling (%s); keep "
+                 "one of them (to spell or widen an open listener otherwise takes a restart)",
                  name, holder);
     else if (e == EADDRINUSE && listen_holder(sa, holder, sizeof holder))
         snprintf(msg, msgsize, "%s: address already in use by %s; stop it, or change %s", name,
