@@ -87,6 +87,13 @@ static bool may_read(const char *path, const struct stat *st, enum cred_read_rul
     }
     if (rule == CRED_READ_EXEMPT)
         return true;
+    if (st->st_uid != geteuid() && st->st_uid != 0 && geteuid() == 0) {
+        err_set(why, ERR_CREDENTIALS,
+                "%s belongs to user %u, and this runs as root: run it as that user (or chown the "
+                "file, or set security.strict_file_permissions = false)",
+                path, (unsigned)st->st_uid);
+        return false;
+    }
     if (st->st_uid != geteuid() && st->st_uid != 0) {
         err_set(why, ERR_CREDENTIALS,
                 "%s belongs to user %u: it must belong to user %u or root (chown it, or set "

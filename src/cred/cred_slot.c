@@ -13,6 +13,8 @@
 
 /* Backoff after failures: 1 s, 2 s, … up to half a minute, each ± 20 %. */
 static const uint64_t backoff_min_ns = NS_PER_SEC, backoff_max_ns = 30 * NS_PER_SEC;
+/* How often one looks for whom a credential without an end stands in for. */
+static const uint64_t makeshift_ns = 60 * NS_PER_SEC;
 /* Renewal: this long or a tenth of the lifetime before the expiry, ± 10 %. */
 enum { AHEAD_MIN_S = 60, AHEAD_SHARE = 10 };
 
@@ -141,7 +143,7 @@ void cred_slot_fetch(struct cred_slot *sl, struct conf *conf, const struct conf_
         .cancel_fd = cancel_fd,
         .local_only = local_only,
         .want = want,
-        .holding = holds(sl->current),
+        .holding = want != CRED_WANT_OTHER && holds(sl->current),
         .memory = &sl->memory,
         .watch = &out->watch,
     };
@@ -200,6 +202,9 @@ static void succeed(struct cred_slot *sl, struct cred_outcome *out)
     }
     out->cred = NULL;
     sl->refresh_s = renewal_time(sl->current);
+    /* a makeshift that never expires is renewed all the same: who it stands in for may be back */
+    if (sl->memory.fell_from && sl->refresh_s == INT64_MAX)
+        sl->due_ns = clock_fresh_ns() + makeshift_ns;
     if (!news)
         return;
     secret_mask(str_of(sl->current->access_key), key);
@@ -212,7 +217,7 @@ static void succeed(struct cred_slot *sl, struct cred_outcome *out)
 
 static void fail(struct cred_slot *sl, struct cred_outcome *out)
 {
-    bool usable = holds(sl->current);
+    bool usable = holds(sl->current), lost = sl->current && !usable;
     bool news = strcmp(sl->why.text, out->why.text) != 0;
     sl->failed++;
     sl->failures++;
@@ -222,10 +227,12 @@ static void fail(struct cred_slot *sl, struct cred_outcome *out)
         cred_unref(sl->current);
         sl->current = NULL;
     }
-    /* at its very end too, when the chain may go on to its next member */
+    /* at its very end too, or at once when that passed meanwhile: then the chain may go on to its
+     * next member */
     sl->refresh_s = usable && sl->current->expires_s ? sl->current->expires_s : INT64_MAX;
     /* what is read from the configuration or the environment stays as it is until a reload */
-    sl->due_ns = cred_slot_refreshable(sl) ? clock_fresh_ns() + backoff(sl->failures) : UINT64_MAX;
+    sl->due_ns = !cred_slot_refreshable(sl) ? UINT64_MAX
+                                            : clock_fresh_ns() + (lost ? 0 : backoff(sl->failures));
     /* an outage is told at 1, 2, 4, … failures, and whenever its reason changes */
     if (!news && (sl->failures & (sl->failures - 1)) != 0)
         return;

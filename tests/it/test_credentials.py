@@ -492,6 +492,20 @@ def test_a_rejected_credential_is_renewed_and_the_request_tried_once_more(proxy,
     assert len(fake.of("AssumeRole")) == 2
 
 
+def test_a_rejected_credential_may_be_followed_by_the_chains_next(proxy, fake, tmp_path):
+    """An outage alone changes nobody; one that the cloud does not take any more is no better than none."""
+    token = private(tmp_path / "token", "identity-1")
+    d = proxy({"default": {"provider": "default"}},
+              _env={"VOLCENGINE_OIDC_ROLE_TRN": ROLE, "VOLCENGINE_OIDC_TOKEN_FILE": str(token)})
+    d.wait_log(r"oidc, access key AKTP\.\.\.0001")
+    fake.answer["AssumeRoleWithOIDC"] = lambda call: (403, sts_error("Down", ""))
+    d.upstream.on("rejected", lambda ex: ex.error(403, "ExpiredToken") if n_of(
+        ex.req.verdict.access_key) == 1 else ex.reply(200, {"Result": {}}))
+    assert_ok(d.request("GET", target("rejected")))
+    assert [n_of(k) for k in used(d)] == [1, 2]
+    d.wait_log(r"level=warn.*ecs takes the place of oidc")
+
+
 def test_a_console_login_is_renewed_when_the_cloud_rejects_it_or_on_hangup(proxy, fake, home):
     cli_config(home, {"mode": "console-login", "login-session": "user/x"})
     private(home / ".volcengine" / "login" / "cache" /

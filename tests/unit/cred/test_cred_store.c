@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The store and its views: what is there at once, rotation, renewal, failures, reload, and that
  * each profile has one fetch under way at most. */
+#include "base/clock.h"
+#include "cred/cred_store_int.h"
 #include "fixture.h"
 
 #include <sys/syscall.h>
@@ -434,6 +436,52 @@ START_TEST(a_rejected_credential_is_replaced_once)
 }
 END_TEST
 
+static void settle(struct cred_slot *sl, const char *key, int64_t expires_s)
+{
+    struct cred_outcome out = {0};
+    if (key)
+        out.cred = cred_new_plain("cli", str_of(key), STR("s"), STR(""), expires_s, &out.why);
+    else
+        err_set(&out.why, ERR_CREDENTIALS, "no");
+    ck_assert(!key || out.cred);
+    cred_slot_settle(sl, &out);
+}
+
+/* One without an end that stands in for another's is renewed all the same, its own is not. */
+START_TEST(a_makeshift_without_an_end_is_renewed)
+{
+    f.profiles[0].provider = "default";
+    struct cred_slot *sl = cred_slot_new(&f.conf, &f.profiles[0]);
+    ck_assert_ptr_nonnull(sl);
+    settle(sl, "K", 0);
+    ck_assert_uint_eq(sl->due_ns, UINT64_MAX);
+    sl->memory.fell_from = &cred_provider_oidc;
+    settle(sl, "K", 0);
+    ck_assert_uint_le(sl->due_ns, clock_fresh_ns() + 60 * NS_PER_SEC);
+    cred_slot_free(sl);
+}
+END_TEST
+
+/* A renewal that fails waits; one during which the credential ended is followed by the next, which
+ * may ask the chain's other members. */
+START_TEST(who_lost_the_credential_asks_again_at_once)
+{
+    f.profiles[0].provider = "default";
+    struct cred_slot *sl = cred_slot_new(&f.conf, &f.profiles[0]);
+    ck_assert_ptr_nonnull(sl);
+    settle(sl, "K", clock_wall_s() + 100);
+    settle(sl, NULL, 0);
+    ck_assert_uint_gt(sl->due_ns, clock_fresh_ns() + NS_PER_SEC / 2);
+    wall_step_s += 200;
+    settle(sl, NULL, 0);
+    ck_assert_ptr_null(sl->current);
+    ck_assert_uint_le(sl->due_ns, clock_fresh_ns());
+    settle(sl, NULL, 0);
+    ck_assert_uint_gt(sl->due_ns, clock_fresh_ns() + NS_PER_SEC / 2);
+    cred_slot_free(sl);
+}
+END_TEST
+
 START_TEST(keys_that_never_change_are_not_refetched)
 {
     fixture_static(&f.profiles[0], "STATIC", "s");
@@ -651,6 +699,8 @@ int main(void)
     tcase_add_test(c, dead_services_do_not_starve_the_others);
     tcase_add_test(c, an_equal_credential_keeps_its_id);
     tcase_add_test(c, a_rejected_credential_is_replaced_once);
+    tcase_add_test(c, a_makeshift_without_an_end_is_renewed);
+    tcase_add_test(c, who_lost_the_credential_asks_again_at_once);
     tcase_add_test(c, keys_that_never_change_are_not_refetched);
     tcase_add_test(c, the_end_does_not_wait_for_a_hanging_service);
     tcase_add_test(c, the_status_is_masked);
