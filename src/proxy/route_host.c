@@ -119,18 +119,17 @@ static struct str configured_label(const struct conf *c, struct str label)
 /* The table's code, or the configuration's name, for a host label, where '_' is written '-'. */
 static struct str label_service(struct route_work *w, struct str label)
 {
-    struct str ours = configured_label(w->c, label);
-    if (ours.p)
-        return ours;
     struct str code = endpoint_service_code(w->c->cloud, label);
-    if (code.p || !memchr(label.p, '-', label.n))
-        return code.p ? code : route_service_name(w->c, label);
-    char *text = arena_alloc(w->a, label.n);
-    if (!text)
-        return label;
-    for (size_t i = 0; i < label.n; i++)
-        text[i] = label.p[i] == '-' ? '_' : label.p[i];
-    code = endpoint_service_code(w->c->cloud, str_n(text, label.n));
+    if (!code.p && memchr(label.p, '-', label.n)) {
+        char *text = arena_alloc(w->a, label.n);
+        if (!text)
+            return label;
+        for (size_t i = 0; i < label.n; i++)
+            text[i] = label.p[i] == '-' ? '_' : label.p[i];
+        code = endpoint_service_code(w->c->cloud, str_n(text, label.n));
+    }
+    if (!code.p)
+        code = configured_label(w->c, label);
     return code.p ? code : route_service_name(w->c, label);
 }
 
@@ -244,6 +243,7 @@ static enum err endpoint_name(struct route_work *w, const struct uri_host *h, st
     w->asked_in_table = r.service.n && endpoint_service_code(w->c->cloud, r.service).p;
     struct str ours = w->asked_in_table ? str_n(NULL, 0) : configured_label(w->c, r.service);
     w->asked_service = ours.p ? ours : r.service;
+    w->asked_in_table |= ours.p != NULL;
     w->asked_region = r.region;
     return ERR_OK;
 }

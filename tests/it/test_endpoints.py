@@ -112,6 +112,20 @@ def test_configured_services_are_known_by_their_label(daemon, upstream, host, se
     assert upstream.one().verdict.service == service and upstream.one().get("Host") == upstream_host
 
 
+def test_the_tables_spelling_comes_before_the_configurations(daemon, upstream):
+    d = daemon(endpoint={"services": [{"service": "tls", "host": "custom.internal:8443"}]})
+    assert_ok(d.request("GET", ECHO, host="tls.cn-beijing.localhost", service=None))
+    assert upstream.one().verdict.service == "TLS" and upstream.one().get("Host") == "custom.internal:8443"
+
+
+def test_a_configured_services_label_is_no_other_services(daemon, upstream):
+    d = daemon(endpoint=OWN)
+    for label in ("my-svc", "newsvc", "tls"):
+        assert_error(d.request("GET", ECHO, host=label + ".cn-beijing.volcengineapi.com", service="ecs"),
+                     403, "EndpointNotAllowed")
+    assert upstream.requests == []
+
+
 def test_a_host_of_several_services_is_no_other_services(daemon, upstream):
     d = daemon(endpoint=OWN)
     scope = ("Authorization", "HMAC-SHA256 Credential=AK/20260101/cn-beijing/%s/request, SignedHeaders=host, Signature="
