@@ -80,13 +80,12 @@ static struct stat_series *find(struct stat *s, enum stat_family f, const struct
     return e;
 }
 
-void stat_count(struct stat *s, enum stat_family f, struct str a, struct str b, struct str c)
+static void count(struct stat *s, enum stat_family f, struct str label[3], unsigned limit)
 {
-    struct str label[3] = {a, b, c};
     for (int i = 0; i < 3; i++)
         if (label[i].n >= STAT_LABEL_MAX || (label[i].n && memchr(label[i].p, '\0', label[i].n)))
             label[i] = STR("other");
-    struct stat_series *e = find(s, f, label, SERIES_OPEN);
+    struct stat_series *e = find(s, f, label, limit);
     if (!e) {
         const struct str other[3] = {STR("other"), STR("other"), STR("other")};
         static const int labels[STATF_COUNT] = {
@@ -98,6 +97,16 @@ void stat_count(struct stat *s, enum stat_family f, struct str a, struct str b, 
     assert(e);
     if (e)
         bump(&e->value, 1);
+}
+
+void stat_count(struct stat *s, enum stat_family f, struct str a, struct str b, struct str c)
+{
+    count(s, f, (struct str[3]){a, b, c}, SERIES_OPEN);
+}
+
+void stat_count_spare(struct stat *s, enum stat_family f, struct str a, struct str b, struct str c)
+{
+    count(s, f, (struct str[3]){a, b, c}, SERIES_OPEN / 2);
 }
 
 void stat_duration(struct stat *s, uint64_t ns)

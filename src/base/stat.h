@@ -64,6 +64,9 @@ static inline int64_t stat_get(const struct stat *s, enum stat_id id)
 /* Counts one in the series of these labels (unused ones {NULL,0}). A value longer than a label
  * holds, or a new series when the table is full, counts under "other". Owner thread only. */
 void stat_count(struct stat *s, enum stat_family f, struct str a, struct str b, struct str c);
+/* The same, but a new series may only use the first half of the table: for what a client can name
+ * without the upstream's having a say. */
+void stat_count_spare(struct stat *s, enum stat_family f, struct str a, struct str b, struct str c);
 
 /* Adds one observation to sigferry_request_duration_seconds. Owner thread only. */
 void stat_duration(struct stat *s, uint64_t ns);

@@ -97,9 +97,11 @@ void xfer_account(struct xfer *x)
     struct stat *st = x->px->o.stat;
     uint64_t took = clock_ns() - x->started_ns;
     char code[FMT_U64_MAX];
-    stat_count(st, STATF_REQUESTS, is_known_service(x) ? x->route.service : STR("other"),
-               is_known_region(x) ? x->route.region : STR("other"),
-               x->client_gone ? STR("499") : fmt_u64(code, x->status));
+    /* refused requests leave room for those that are sent */
+    (x->attempts ? stat_count : stat_count_spare)(
+        st, STATF_REQUESTS, is_known_service(x) ? x->route.service : STR("other"),
+        is_known_region(x) ? x->route.region : STR("other"),
+        x->client_gone ? STR("499") : fmt_u64(code, x->status));
     stat_duration(st, took);
     stat_add(st, STAT_BYTES_IN, (int64_t)x->bytes_in);
     stat_add(st, STAT_BYTES_OUT, (int64_t)x->bytes_out);

@@ -46,6 +46,25 @@ START_TEST(full_table_counts_under_other)
 }
 END_TEST
 
+/* What clients can make up leaves half of the table to what is sent. */
+START_TEST(spare_series_leave_room)
+{
+    struct stat *s = stat_new();
+    char name[32];
+    for (int i = 0; i < STAT_SERIES_MAX; i++) {
+        int n = snprintf(name, sizeof(name), "svc%d", i);
+        stat_count_spare(s, STATF_REQUESTS, str_n(name, (size_t)n), STR("r"), STR("403"));
+    }
+    ck_assert_uint_eq(value_of(s, STATF_REQUESTS, "svc0", "r", "403"), 1);
+    ck_assert_uint_ge(value_of(s, STATF_REQUESTS, "other", "other", "other"), STAT_SERIES_MAX / 2);
+    ck_assert_uint_le(atomic_load(&s->nseries), STAT_SERIES_MAX / 2 + 1);
+    stat_count(s, STATF_REQUESTS, STR("ecs"), STR("r"), STR("200"));
+    stat_count_spare(s, STATF_REQUESTS, STR("ecs"), STR("r"), STR("200"));
+    ck_assert_uint_eq(value_of(s, STATF_REQUESTS, "ecs", "r", "200"), 2);
+    stat_free(s);
+}
+END_TEST
+
 START_TEST(long_labels_are_other)
 {
     struct stat *s = stat_new();
@@ -117,6 +136,7 @@ int main(void)
     Suite *s = suite_create("stat");
     TCase *t = tcase_create("stat");
     tcase_add_test(t, full_table_counts_under_other);
+    tcase_add_test(t, spare_series_leave_room);
     tcase_add_test(t, long_labels_are_other);
     tcase_add_test(t, series_are_told_apart);
     tcase_add_test(t, durations);
