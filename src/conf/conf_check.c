@@ -191,7 +191,8 @@ static bool proxy_user(struct str s, struct buf *why)
         if (memchr("/?#@ ", s.p[i], 5))
             return no(why, "must have / ? # @ and blanks in user and password written as "
                            "%2F %3F %23 %40 %20");
-        if (s.p[i] == '%' && i + 1 < s.n && (s.p[i + 1] == '0' || s.p[i + 1] == '1'))
+        if (s.p[i] == '%' && i + 2 < s.n && (s.p[i + 1] == '0' || s.p[i + 1] == '1') &&
+            memchr("0123456789abcdefABCDEF", s.p[i + 2], 22))
             return no(why, "must not have control bytes in user and password");
     }
     return true;

@@ -3,6 +3,7 @@
  * Variables that held a secret are overwritten where they stand (other processes of this user can
  * read /proc/PID/environ) and proxy variables are unset (libcurl would obey them); what they said
  * is kept for reloads. Main thread only, before others start. */
+#include "base/log.h"
 #include "base/nearest.h"
 #include "conf/conf_int.h"
 #include <stdlib.h>
@@ -135,6 +136,22 @@ static void sdk_dual_stack(struct conf_loader *l, const char *name)
                  str_ieq(str_of(value), STR("true")) ? STR("true") : STR("false"), &pos);
 }
 
+/* all_proxy may name what only others can use, such as socks:// or socks4://. It is no reason not
+ * to start, unlike http_proxy and https_proxy. */
+static bool is_for_others(const char *name, const char *value, const char *key)
+{
+    struct buf why;
+    if (!str_ieq(str_of(name), STR("all_proxy")))
+        return false;
+    buf_init(&why, 512);
+    bool usable = conf_check_proxy(str_of(value), &why);
+    const char *text = buf_cstr(&why);
+    if (!usable)
+        log_msg(LOG_WARN, "env %s is not used for %s: the value %s", name, key, text ? text : "?");
+    buf_free(&why);
+    return !usable;
+}
+
 /* The first of the names that is set gives the key, unless a file does; all are unset, since
  * libcurl would read them. */
 static void proxy(struct conf_loader *l, const char *key, const char *const *names, size_t n)
@@ -145,9 +162,10 @@ static void proxy(struct conf_loader *l, const char *key, const char *const *nam
         const char *value = conf_env_get(names[i]);
         if (!value || !*value)
             continue;
-        if (!given)
+        if (!given && !is_for_others(names[i], value, key)) {
             apply_from(l, key, names[i]);
-        given = true;
+            given = true;
+        }
         if (getenv(names[i])) {
             hide(names[i]);
             (void)unsetenv(names[i]);

@@ -139,6 +139,12 @@ static void set_listen(struct conf_loader *l, const struct conf_args *args)
         struct str path = arena_printf(&l->tmp, "listen[%zu]", i);
         had[i] = l->conf->listen[i];
         from[i] = conf_origin_find(l->conf, path.p ? path.p : "listen");
+        for (size_t j = 0; j < i; j++)
+            if (strcmp(had[i].address, had[j].address) == 0) {
+                conf_error(l, &from[i], path.p ? path.p : "listen",
+                           "its address is the same as in listen[%zu]", j);
+                return;
+            }
     }
     l->conf->nlisten = 0; /* their secrets are had's now */
     for (size_t i = 0; i < args->nlisten; i++)

@@ -170,10 +170,12 @@ static bool is_name(char c)
 }
 
 /* A key as it is written everywhere else, a.b = …, here: says how it is written in a file. What is
- * assigned is not shown: it may be a secret. */
+ * assigned is not shown: it may be a secret. Nor is what follows a string or a name, which may be
+ * the rest of one. */
 static void scan_dotted(struct scan *s, size_t begin)
 {
     size_t end = begin, depth = 0;
+    bool begins = !s->d->last || strchr(";,{}", s->d->last);
     struct buf why;
 
     while (end < s->in.n && (is_name(s->in.p[end]) || s->in.p[end] == '.'))
@@ -191,7 +193,7 @@ static void scan_dotted(struct scan *s, size_t begin)
     for (; depth; depth--)
         buf_putz(&why, " };");
     const char *text = buf_cstr(&why);
-    broken(s, text && !why.failed ? text : "sections are written NAME: { KEY = ...; };");
+    broken(s, begins && text && !why.failed ? text : "sections are written NAME: { KEY = ...; };");
     buf_free(&why);
 }
 

@@ -53,6 +53,8 @@ static const struct broken keys[] = {
      L1 "sections are written timeouts: { connect_timeout = ...; };\n"},
     {"profiles.default.secret_key = \"geheim\";",
      L1 "sections are written profiles: { default: { secret_key = ...; }; };\n"},
+    {"region = \"a\"b.geheim-c;", L1 "sections are written NAME: { KEY = ...; };\n"},
+    {"region geheim.geheim;", L1 "sections are written NAME: { KEY = ...; };\n"},
     {"policies: { name = \"x\"; };",
      L1 "policies: must be a list of groups, ( { ... }, { ... } ), not a group { ... }\n"},
     {"profiles = ( );",
@@ -385,7 +387,8 @@ START_TEST(the_other_side_of_each_rule)
         "listen = ( { address = \"unix:/a\"; mode = \"640\"; allowed_gids = [ 5 ]; } );",
         "listen = [ \"localhost:0\" ]; admin: { listen = \"localhost:0\"; };",
         "proxy: { https_proxy = \"http://localhost:8751\"; http_proxy = \"proxy.corp:8750\"; };",
-        "proxy: { https_proxy = \"socks5h://u:p@[::1]:9/\"; http_proxy = \"u:p%2F%40%zx%@h:1\"; };",
+        "proxy: { https_proxy = \"socks5h://u:p@[::1]:9/\"; http_proxy = "
+        "\"u:p%2F%40%zx%1st%@h:1\"; };",
         "policies = ( { name = \"r\"; mode = \"record\"; } ); policy = \"r\";",
         "policies = ( { name = \"r\"; allow = [ \"*:*\" ]; } ); clients = ( { name = \"a\"; "
         "access_key = \"k\"; secret_key = \"s\"; policy = \"r\"; } );",

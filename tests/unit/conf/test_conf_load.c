@@ -458,6 +458,38 @@ START_TEST(all_proxy)
 }
 END_TEST
 
+/* One that only others can use is left out, and gone. */
+START_TEST(all_proxy_of_others)
+{
+    set_env("HTTPS_PROXY", "http://q:2");
+    set_env("all_proxy", "socks://r:3/");
+    set_env("ALL_PROXY", "socks4://r:3/");
+    for (int i = 0; i < 2; i++) { /* as a start and a reload */
+        struct conf *c = good("");
+        ck_assert_str_eq(c->proxy.http_proxy, "");
+        ck_assert_str_eq(c->proxy.https_proxy, "http://q:2");
+        ck_assert_ptr_null(getenv("all_proxy"));
+        ck_assert_ptr_null(getenv("ALL_PROXY"));
+        conf_unref(c);
+    }
+    set_env("http_proxy", "socks4://r:3/");
+    struct conf *c = load_text("");
+    CK_ERRORS(c, "env http_proxy: proxy.http_proxy: the value must be "
+                 "[http://|https://|socks5://|socks5h://][USER:PASSWORD@]HOST[:PORT]\n");
+}
+END_TEST
+
+/* Twice the same in a file is a mistake with -l as without: which one's settings would count? */
+START_TEST(the_same_listener_twice)
+{
+    const char *addresses[] = {"localhost:8750"};
+    const struct conf_args args = {.config = in_dir("a.conf"), .listen = addresses, .nlisten = 1};
+    write_file("a.conf", "listen = ( { address = \"localhost:8750\"; client_tokens = [ "
+                         "\"0123456789abcdef\" ]; },\n\"localhost:8750\" );\n");
+    CK_ERRORS(load_args(&args), "a.conf:2: listen[1]: its address is the same as in listen[0]\n");
+}
+END_TEST
+
 START_TEST(secrets_of_the_environment_are_overwritten)
 {
     set_env("SIGFERRY_PROFILES_MY_KEYS_SECRET_KEY", "sk-in-env");
@@ -674,6 +706,8 @@ int main(void)
         sdk_variables_by_cloud,
         proxy_variables,
         all_proxy,
+        all_proxy_of_others,
+        the_same_listener_twice,
         references,
         dual_stack_of_the_file_wins,
         file_choice,
