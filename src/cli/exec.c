@@ -110,6 +110,16 @@ static bool adjust(struct exec *e, const struct conf *conf)
     char where[4096 + 32];
     static const char *const listen[] = {"127.0.0.1:0"};
     struct cli *c = &e->c;
+    /* exec has a listener of its own: it must not do without what the configured ones demand */
+    bool chosen = strcmp(conf_where(conf, "policy", where, sizeof where), "default") != 0;
+    for (size_t i = 0; i < conf->nlisten && !chosen; i++)
+        if (*conf->listen[i].policy) {
+            (void)cli_fail(c,
+                           "the policy \"%s\" holds for the listener %s only, not for the one of "
+                           "this command: say --set policy=%s, or --set policy= for none",
+                           conf->listen[i].policy, conf->listen[i].address, conf->listen[i].policy);
+            return false;
+        }
     c->args.listen = listen;
     c->args.nlisten = 1;
     c->args.admin = "127.0.0.1:0";

@@ -225,6 +225,18 @@ def test_a_configured_identity_stays(conf, upstream):
     assert not upstream.requests
 
 
+def test_a_listeners_policy_is_not_left_behind(conf, upstream, tmp_path):
+    """The command's listener is another one: without a word nothing would restrict it."""
+    path = conf(listen=({"address": "unix:%s" % (tmp_path / "s"), "policy": "ro"},),
+                policies=({"name": "ro", "allow": ["iam:*"]},))
+    show = python("print(GET(%r))" % ECHO)
+    r = run(path, *show)
+    assert r.returncode == 1 and "--set policy=ro" in r.stderr and not r.stdout, r
+    assert run(path, *show, args=["--set", "policy=ro"]).stdout == "403\n"
+    assert not upstream.requests
+    assert run(path, *show, args=["--set", "policy="]).stdout == "200\n"
+
+
 # -- the end -----------------------------------------------------------------------------------
 
 @pytest.mark.parametrize("argv,status", [
