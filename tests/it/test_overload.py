@@ -316,15 +316,15 @@ def test_a_rate_limit_that_queues(daemon, upstream):
 
 def test_a_queue_that_would_outlast_the_request(daemon, upstream):
     """Who can't wait long enough is told so at once, and takes nobody's place."""
-    d = daemon(rate_limits=({"match": "ecs:*", "rate": 4.0, "burst": 1.0, "wait": 10.0},))
+    d = daemon(rate_limits=({"match": "ecs:*", "rate": 0.5, "burst": 1.0, "wait": 60.0},))
     hasty = [("X-Sigferry-Request-Timeout", "0.2")]
     assert_ok(d.request("GET", RATED))
-    for _ in range(20):
+    for _ in range(5):
         r = d.request("GET", RATED, hasty)
         assert_error(r, 429, "RateLimited")
-        assert r.get("Retry-After") == "1"
+        assert r.get("Retry-After") in ("1", "2")
     _, took = timed(lambda: assert_ok(d.request("GET", RATED)))
-    assert took < seconds(1)
+    assert took < seconds(8)
 
 
 def test_a_queue_that_would_take_too_long(daemon, upstream):
