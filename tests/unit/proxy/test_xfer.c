@@ -853,6 +853,24 @@ START_TEST(nothing_stays_behind_a_shorter_head)
 }
 END_TEST
 
+/* What is to be started and ended in the same turn is not sent. */
+START_TEST(the_end_starts_nothing)
+{
+    struct engine e;
+    engine_start(&e, CONF);
+    act(&e, OPEN, GET, 0);
+    act(&e, END, 0, 0);
+    ck_assert(e.x->want & WANT_START);
+    proxy_abort_all(e.px);
+    act(&e, SETTLE, 0, 0);
+    ck_assert_uint_eq(fake_up.starts, 0);
+    act(&e, GONE, 0, 0);
+    act(&e, SETTLE, 0, 0);
+    proxy_recycle(e.px);
+    engine_stop(&e);
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("xfer");
@@ -867,6 +885,7 @@ int main(void)
     tcase_add_test(t, the_wait_for_a_credential_ends);
     tcase_add_test(t, the_wait_for_another_credential_ends);
     tcase_add_test(t, nothing_stays_behind_a_shorter_head);
+    tcase_add_test(t, the_end_starts_nothing);
     suite_add_tcase(s, t);
     return fixture_main(s);
 }
