@@ -18,12 +18,23 @@ bool front_conn_reset(const struct front_conn *c)
     return c->req && c->req->until_close && connect(c->watch.fd, &nobody, sizeof nobody) == 0;
 }
 
+/* The connection ends with the answer. Right behind a resume libmicrohttpd would close it and then
+ * forget it until those ended that were quiet for longer; the ones with a time limit of their own
+ * it looks at in each run. */
+static ssize_t last(struct front_req *fr, ssize_t end)
+{
+    if (MHD_set_connection_option(fr->c->mc, MHD_CONNECTION_OPTION_TIMEOUT, 1u) != MHD_YES)
+        log_msg(LOG_WARN, "libmicrohttpd refused a time limit: a connection may stay too long");
+    fr->f->pending = true;
+    return end;
+}
+
 /* The answer ends before its end. */
 static ssize_t cut(struct front_req *fr)
 {
     if (fr->until_close)
         front_conn_giveup(fr->c);
-    return MHD_CONTENT_READER_END_WITH_ERROR;
+    return last(fr, MHD_CONTENT_READER_END_WITH_ERROR);
 }
 
 static ssize_t pull(void *cls, uint64_t pos, char *p, size_t n)
@@ -38,12 +49,14 @@ static ssize_t pull(void *cls, uint64_t pos, char *p, size_t n)
         front_phase_set(fr->c, PHASE_WRITE);
         return (ssize_t)got;
     }
+    if (got == FRONT_PULL_END && fr->until_close)
+        return last(fr, MHD_CONTENT_READER_END_OF_STREAM);
     if (got == FRONT_PULL_END)
         return MHD_CONTENT_READER_END_OF_STREAM;
     if (got == FRONT_PULL_ABORT)
         return cut(fr);
     front_phase_set(fr->c, PHASE_NONE); /* it is not the client that is waited for */
-    return front_suspend(fr) ? 0 : MHD_CONTENT_READER_END_WITH_ERROR;
+    return front_suspend(fr) ? 0 : last(fr, MHD_CONTENT_READER_END_WITH_ERROR);
 }
 
 static ssize_t no_bytes(void *cls, uint64_t pos, char *p, size_t n)

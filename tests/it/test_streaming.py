@@ -8,7 +8,9 @@ import threading
 import pytest
 
 from checks import ECHO, assert_error, assert_ok, target
+from client import until
 from daemon import instrumented, seconds, timed
+from faults import metric
 
 SERVICE = ("X-Sigferry-Service", "ecs")
 ONCE = ("X-Sigferry-Auto-Retry", "false")
@@ -184,6 +186,41 @@ def test_an_until_close_response_that_ends_well_is_whole(shared, upstream):
         r = c.request("GET", target("u"), [SERVICE])
         assert r.status == 200 and r.body == b"all of it" and r.whole
         assert_ok(c.request("GET", ECHO, [SERVICE]))
+
+
+@pytest.mark.parametrize("how", ["whole 1.0", "cut 1.0", "cut 1.1", "left 1.1"])
+def test_a_streams_end_frees_its_connection(daemon, upstream, how):
+    """At once, also when it comes after a pause and another client's connection is idle for longer."""
+    go = upstream.event()
+
+    def stream(ex):
+        ex.stream_head("text/plain")
+        ex.chunk(b"one")
+        go.wait(seconds(10))
+        if how == "whole 1.0":
+            ex.send(b"0\r\n\r\n")
+        elif how != "left 1.1":
+            ex.send(b"5\r\ntw")
+            ex.close()
+        else:
+            ex.wait_gone()
+
+    upstream.on("s", stream)
+    d = daemon()
+    with d.client() as idle, d.client() as c:
+        assert_ok(idle.request("GET", ECHO, [SERVICE]))
+        c.begin("GET", target("s"), [SERVICE], version=how[-3:])
+        data = b""
+        while b"one" not in data:
+            piece = c.sock.recv(4096)
+            assert piece, data
+            data += piece
+        until(lambda: metric(d, "sigferry_client_connections") == 2, seconds(5), "both to be there")
+        if how == "left 1.1":
+            c.close()
+        go.set()
+        until(lambda: metric(d, "sigferry_client_connections") == 1, seconds(10), "the stream's to be gone")
+        assert_ok(idle.request("GET", ECHO, [SERVICE]))
 
 
 def test_a_truncated_response_on_a_kept_connection_closes_it(shared, upstream):
