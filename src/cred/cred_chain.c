@@ -88,8 +88,8 @@ static struct cred *fetch(struct cred_ctx *ctx, const struct conf_profile *p,
             return c;
         }
         /* without the network, nothing behind one that needs it may be preferred to it; nor to the
-         * one whose credential still holds */
-        if (ctx->deferred || (pr == worked && ctx->holding))
+         * one whose credential still holds, unless the cloud takes that no more */
+        if (ctx->deferred || (pr == worked && ctx->holding && ctx->want != CRED_WANT_OTHER))
             break;
     }
     aggregate(reasons, why);

@@ -32,7 +32,7 @@ struct cred_ctx {
     int cancel_fd;   /* readable: give up at once; -1: nothing to watch */
     bool local_only; /* no network now: fail and set deferred instead */
     enum cred_want want;
-    bool holding;               /* the profile has a credential that will do for now */
+    bool holding;               /* the profile has a credential that has not expired */
     bool deferred;              /* a provider would have asked the network */
     struct cred_memory *memory; /* never NULL */
     struct cred_watch *watch;   /* files read are noted here; may be NULL */

@@ -143,11 +143,11 @@ void cred_slot_fetch(struct cred_slot *sl, struct conf *conf, const struct conf_
         .cancel_fd = cancel_fd,
         .local_only = local_only,
         .want = want,
-        .holding = want != CRED_WANT_OTHER && holds(sl->current),
+        .holding = holds(sl->current),
         .memory = &sl->memory,
         .watch = &out->watch,
     };
-    *out = (struct cred_outcome){0};
+    *out = (struct cred_outcome){.held = ctx.holding};
     out->cred = cred_profile_fetch(&ctx, p, &out->why);
     out->deferred = !out->cred && ctx.deferred;
     secret_scrub_stack();
@@ -217,7 +217,7 @@ static void succeed(struct cred_slot *sl, struct cred_outcome *out)
 
 static void fail(struct cred_slot *sl, struct cred_outcome *out)
 {
-    bool usable = holds(sl->current), lost = sl->current && !usable;
+    bool usable = holds(sl->current), lost = out->held && !usable;
     bool news = strcmp(sl->why.text, out->why.text) != 0;
     sl->failed++;
     sl->failures++;

@@ -58,6 +58,7 @@ struct cred_outcome {
     struct err_detail why;
     struct cred_watch watch;
     bool deferred; /* nothing was decided: the network must be asked */
+    bool held;     /* the slot had one that had not expired when the fetch began */
     /* for the log, told by the caller once views can see the outcome; empty: nothing to tell */
     enum log_level level;
     char line[640];

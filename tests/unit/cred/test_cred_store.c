@@ -436,9 +436,9 @@ START_TEST(a_rejected_credential_is_replaced_once)
 }
 END_TEST
 
-static void settle(struct cred_slot *sl, const char *key, int64_t expires_s)
+static void settle(struct cred_slot *sl, const char *key, int64_t expires_s, bool held)
 {
-    struct cred_outcome out = {0};
+    struct cred_outcome out = {.held = held};
     if (key)
         out.cred = cred_new_plain("cli", str_of(key), STR("s"), STR(""), expires_s, &out.why);
     else
@@ -453,10 +453,12 @@ START_TEST(a_makeshift_without_an_end_is_renewed)
     f.profiles[0].provider = "default";
     struct cred_slot *sl = cred_slot_new(&f.conf, &f.profiles[0]);
     ck_assert_ptr_nonnull(sl);
-    settle(sl, "K", 0);
+    settle(sl, "K", 0, false);
     ck_assert_uint_eq(sl->due_ns, UINT64_MAX);
     sl->memory.fell_from = &cred_provider_oidc;
-    settle(sl, "K", 0);
+    uint64_t before = clock_fresh_ns();
+    settle(sl, "K", 0, true);
+    ck_assert_uint_ge(sl->due_ns, before + 60 * NS_PER_SEC);
     ck_assert_uint_le(sl->due_ns, clock_fresh_ns() + 60 * NS_PER_SEC);
     cred_slot_free(sl);
 }
@@ -469,15 +471,17 @@ START_TEST(who_lost_the_credential_asks_again_at_once)
     f.profiles[0].provider = "default";
     struct cred_slot *sl = cred_slot_new(&f.conf, &f.profiles[0]);
     ck_assert_ptr_nonnull(sl);
-    settle(sl, "K", clock_wall_s() + 100);
-    settle(sl, NULL, 0);
-    ck_assert_uint_gt(sl->due_ns, clock_fresh_ns() + NS_PER_SEC / 2);
+    uint64_t before = clock_fresh_ns();
+    settle(sl, "K", clock_wall_s() + 100, false);
+    settle(sl, NULL, 0, true);
+    ck_assert_uint_gt(sl->due_ns, before + NS_PER_SEC / 2);
     wall_step_s += 200;
-    settle(sl, NULL, 0);
+    settle(sl, NULL, 0, true);
     ck_assert_ptr_null(sl->current);
     ck_assert_uint_le(sl->due_ns, clock_fresh_ns());
-    settle(sl, NULL, 0);
-    ck_assert_uint_gt(sl->due_ns, clock_fresh_ns() + NS_PER_SEC / 2);
+    before = clock_fresh_ns();
+    settle(sl, NULL, 0, false);
+    ck_assert_uint_gt(sl->due_ns, before + NS_PER_SEC / 2);
     cred_slot_free(sl);
 }
 END_TEST
