@@ -136,20 +136,20 @@ static void sdk_dual_stack(struct conf_loader *l, const char *name)
                  str_ieq(str_of(value), STR("true")) ? STR("true") : STR("false"), &pos);
 }
 
-/* all_proxy may name what only others can use, such as socks:// or socks4://. It is no reason not
- * to start, unlike http_proxy and https_proxy. */
+/* all_proxy may name what only others can use, such as socks:// or socks4://: no reason not to
+ * start. A mistake in one that is for us is, as it is in http_proxy and https_proxy. */
 static bool is_for_others(const char *name, const char *value, const char *key)
 {
-    struct buf why;
+    static const char *const others[] = {"socks://", "socks4://", "socks4a://"};
+    bool found = false;
     if (!str_ieq(str_of(name), STR("all_proxy")))
         return false;
-    buf_init(&why, 512);
-    bool usable = conf_check_proxy(str_of(value), &why);
-    const char *text = buf_cstr(&why);
-    if (!usable)
-        log_msg(LOG_WARN, "env %s is not used for %s: the value %s", name, key, text ? text : "?");
-    buf_free(&why);
-    return !usable;
+    for (size_t i = 0; i < ARRAY_LEN(others); i++)
+        found = found || str_istarts(str_of(value), str_of(others[i]));
+    if (found)
+        log_msg(LOG_WARN, "env %s is not used for %s: http, https, socks5 and socks5h are known",
+                name, key);
+    return found;
 }
 
 /* The first of the names that is set gives the key, unless a file does; all are unset, since

@@ -472,6 +472,10 @@ START_TEST(all_proxy_of_others)
         ck_assert_ptr_null(getenv("ALL_PROXY"));
         conf_unref(c);
     }
+    set_env("all_proxy", "http://u:p@q@r:3/");
+    ck_assert_ptr_null(load_text(""));
+    ck_assert_ptr_nonnull(strstr(errors_text(), "env all_proxy: proxy.http_proxy: the value must"));
+    set_env("all_proxy", "");
     set_env("http_proxy", "socks4://r:3/");
     struct conf *c = load_text("");
     CK_ERRORS(c, "env http_proxy: proxy.http_proxy: the value must be "
