@@ -337,7 +337,9 @@ def test_an_answer_that_the_drain_cuts_is_no_whole_one_to_http_1_0(daemon, upstr
         c.begin("GET", target("s"), [SERVICE], version="1.0")
         data = b""
         while not data.endswith(b"one"):
-            data += c.sock.recv(4096)
+            piece = c.sock.recv(4096)
+            assert piece, data
+            data += piece
         d.signal(signal.SIGTERM)
         with pytest.raises(ConnectionResetError):
             while c.sock.recv(4096):
