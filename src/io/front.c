@@ -97,6 +97,7 @@ bool front_suspend(struct front_req *fr)
 static void resume(struct front_req *fr)
 {
     struct front *f = fr->f;
+    f->news++;
     fr->suspended = false;
     f->nsuspended--;
     list_unlink(&fr->waking);
@@ -125,7 +126,7 @@ void front_conn_giveup(struct front_conn *c)
         log_msg(LOG_DEBUG, "shutdown of a client connection: errno %d", errno);
     if (c->req && c->req->suspended)
         resume(c->req);
-    c->f->pending = true;
+    front_conn_last(c);
 }
 
 /* Has the client sent anything? To who only connected, an answer would be the next request's. */
@@ -168,26 +169,12 @@ static void phases_expire(struct timer *t)
         log_msg(LOG_ERROR, "out of memory: client deadlines are late");
 }
 
-/* Discards what a client still sends after an early answer, while libmicrohttpd is suspended. */
-static void drain(struct front_conn *c)
-{
-    char sink[16384];
-    for (;;) {
-        ssize_t n = recv(c->watch.fd, sink, sizeof sink, MSG_DONTWAIT);
-        if (n > 0 && (c->drained += (size_t)n) < FRONT_DISCARD_MAX)
-            continue;
-        if (n < 0 && (errno == EAGAIN || errno == EINTR))
-            return;
-        front_conn_giveup(c);
-        return;
-    }
-}
-
 static void conn_ready(struct loop_fd *w, uint32_t events)
 {
     struct front_conn *c = CONTAINER_OF(w, struct front_conn, watch);
+    c->f->news++;
     if (c->own_reads) {
-        drain(c);
+        front_conn_discard(c);
         return;
     }
     /* A FIN can't be told from a half-close: both mean that nobody waits for the answer. */
@@ -221,6 +208,8 @@ static void on_connection(void *cls, struct MHD_Connection *mc, void **socket_co
     struct front_conn *c = *socket_context;
     if (!c)
         return;
+    if (c->req)
+        front_req_lost(c->req);
     loop_del(f->o.loop, &c->watch);
     list_unlink(&c->link);
     list_push(&f->free_conns, &c->link);
@@ -245,26 +234,24 @@ static void PRINTF_LIKE(2, 0) mhd_log(void *cls, const char *fmt, va_list ap)
     log_msg(LOG_DEBUG, "libmicrohttpd: %s", line);
 }
 
-/* 0.9.75 refuses blanks in field names at -1 only; the Host rules are the gate's. From 1.0 on the
- * library has a strict parser of its own, at its level for public servers. */
-#if MHD_VERSION >= 0x01000000
-#define STRICT_OPTION MHD_OPTION_CLIENT_DISCIPLINE_LVL, 1
-#else
-#define STRICT_OPTION MHD_OPTION_STRICT_FOR_CLIENT, -1
-#endif
+/* Of the library that runs, which an upgrade may have put in the place of the one of the headers.
+ */
+static bool is_from_1_0(void)
+{
+    return MHD_get_version()[0] != '0';
+}
 
-/* From 1.0 on a library that may be called by several threads puts a new connection in a queue;
- * front_accept wants it there and then, as before. */
-#if MHD_VERSION >= 0x00097707
-#define SINGLE_THREAD MHD_USE_NO_THREAD_SAFETY
-#else
-#define SINGLE_THREAD 0
-#endif
+/* Newer headers name it: from 1.0 on a library that may be called by several threads puts a new
+ * connection in a queue; front_accept wants it there and then, as before. */
+enum { USE_NO_THREAD_SAFETY = 1 << 19 };
 
 static struct MHD_Daemon *start_mhd(struct front *f)
 {
     unsigned flags = MHD_USE_EPOLL | MHD_USE_NO_LISTEN_SOCKET | MHD_ALLOW_SUSPEND_RESUME |
-                     MHD_USE_ERROR_LOG | SINGLE_THREAD;
+                     MHD_USE_ERROR_LOG | (is_from_1_0() ? USE_NO_THREAD_SAFETY : 0);
+    /* 0.9.75 refuses blanks in field names at -1 only; the Host rules are the gate's. From 1.0 on
+     * the library has a strict parser of its own, which 1 sets to its level for public servers. */
+    int strict = is_from_1_0() ? 1 : -1;
     struct MHD_OptionItem tls[3] = {{MHD_OPTION_END, 0, NULL}};
     if (f->o.tls_cert_pem) {
         flags |= MHD_USE_TLS;
@@ -279,8 +266,9 @@ static struct MHD_Daemon *start_mhd(struct front *f)
     return MHD_start_daemon(
         flags, 0, NULL, NULL, front_on_request, f, MHD_OPTION_EXTERNAL_LOGGER, mhd_log,
         NULL, /* has to be the first option */
-        STRICT_OPTION, MHD_OPTION_CONNECTION_MEMORY_LIMIT, f->o.max_header,
-        MHD_OPTION_CONNECTION_LIMIT, f->o.max_connections + 16, MHD_OPTION_CONNECTION_TIMEOUT,
+        MHD_OPTION_STRICT_FOR_CLIENT, strict, MHD_OPTION_CONNECTION_MEMORY_LIMIT, f->o.max_header,
+        /* our own limit comes first, also while those that leave are still counted there */
+        MHD_OPTION_CONNECTION_LIMIT, 2 * f->o.max_connections + 16, MHD_OPTION_CONNECTION_TIMEOUT,
         silence_s, MHD_OPTION_NOTIFY_CONNECTION, on_connection, f, MHD_OPTION_NOTIFY_COMPLETED,
         front_on_completed, f, MHD_OPTION_URI_LOG_CALLBACK, front_on_target, f,
         MHD_OPTION_UNESCAPE_CALLBACK, keep_escapes, NULL, MHD_OPTION_ARRAY, tls, MHD_OPTION_END);
@@ -296,7 +284,7 @@ struct front *front_new(const struct front_options *o, char *msg, size_t msgsize
     f->o = *o;
     f->mhd_max_connections = o->max_connections;
     f->in_place = strcmp(MHD_get_version(), "0.9.75") == 0;
-    f->own_query = f->in_place || MHD_VERSION >= 0x01000000;
+    f->own_query = f->in_place || is_from_1_0();
     for (int p = 0; p < PHASE_COUNT; p++)
         list_init(&f->phase[p]);
     list_init(&f->poked);
@@ -403,6 +391,7 @@ bool front_accept(struct front *f, int fd, const struct peer *peer, const void *
 
 static void run(struct front *f)
 {
+    uint64_t news = f->news;
     f->more = false;
     f->fed = 0;
     f->runs++;
@@ -410,6 +399,7 @@ static void run(struct front *f)
     f->resumed = false;
     if (MHD_run(f->mhd) != MHD_YES)
         log_msg(LOG_ERROR, "libmicrohttpd: MHD_run failed");
+    f->barren = f->news == news ? f->barren + 1 : 0;
     if (walks)
         f->resume_at_ns = clock_ns() + f->nsuspended * FRONT_WALK_PAUSE_NS;
 }
@@ -449,8 +439,10 @@ static uint64_t mhd_deadline(struct front *f)
     MHD_UNSIGNED_LONG_LONG ms;
     if (MHD_get_timeout(f->mhd, &ms) != MHD_YES)
         return UINT64_MAX;
-    if (ms == 0 && f->nheld && !f->more)
-        return f->hold_until_ns; /* what it has to do is to ask for answers that are not there */
+    /* What it has to do is to ask for answers that are not there; or it is 0.9.75 with a line of a
+     * chunk that fills its buffer, which it looks at again and again. */
+    if (ms == 0 && !f->more && (f->nheld || f->barren > FRONT_BARREN_RUNS))
+        return f->hold_until_ns;
     return ms == 0 ? 0 : clock_ns() + (uint64_t)ms * NS_PER_MS;
 }
 

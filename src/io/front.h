@@ -34,6 +34,7 @@ enum front_end {
     FRONT_SAID,     /* the answer went out whole */
     FRONT_LEFT,     /* it did not: the client left, or was given up */
     FRONT_REPLACED, /* it can't be given to this client: a 502 went out in its place */
+    FRONT_LOST, /* libmicrohttpd dropped the request: nothing that pointed into the head holds */
 };
 
 struct front_ops {
@@ -56,7 +57,7 @@ struct front_ops {
     /* The next body bytes: up to n into p; returns a count > 0 or FRONT_PULL_… (AGAIN: front_resume
      * follows). May be NULL where no answer has `stream`. */
     long (*pull)(void *user, char *p, size_t n);
-    /* Over. why: the 502's reason, "" with the other two. */
+    /* Over. why: the 502's reason, "" with the others. */
     void (*gone)(void *user, enum front_end end, const char *why);
 };
 

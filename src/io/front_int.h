@@ -31,6 +31,8 @@ enum { FRONT_DISCARD_STEP = 64 * 1024 };
 enum { FRONT_HOLD_RUNS = 16, FRONT_HELD_MAX = 1024 };
 /* libmicrohttpd reads a body in pieces, one a run: so many runs follow each other at once. */
 enum { FRONT_BODY_RUNS = 4 };
+/* After more runs than these that brought nothing, the next one waits as if a request were held. */
+enum { FRONT_BARREN_RUNS = 8 };
 
 /* A run after a resume walks all suspended connections, at about 35 ns each. With many, resumes are
  * gathered: ten times as long passes before the next such run, so that no more than a tenth of the
@@ -96,6 +98,8 @@ struct front {
     uint64_t resume_at_ns;  /* no resume before */
     unsigned nheld;         /* requests that wait without being suspended */
     uint64_t runs;          /* of libmicrohttpd */
+    uint64_t news;          /* events, and calls of libmicrohttpd's that brought something */
+    unsigned barren;        /* runs without news in a row */
     uint64_t wait_ns;       /* how long answers take, a moving average times 16 */
     uint64_t wait_runs;     /* the same in runs */
     uint64_t hold_until_ns; /* with nheld: when the next run is due */
@@ -131,7 +135,14 @@ void front_req_poked(struct front_req *fr);
  * got it already. */
 bool front_req_out_of_patience(struct front_req *fr);
 
+/* The connection closed and its request was never said to be over. */
+void front_req_lost(struct front_req *fr);
+
 /* front_reply.c */
+/* libmicrohttpd has to look at the connection in its next run. Behind a resume, and in a few
+ * errors, it closes one and then forgets it until those ended that were quiet for longer; the ones
+ * with a time limit of their own it looks at in each run. */
+void front_conn_last(struct front_conn *c);
 /* Ends a connection whose answer to HTTP/1.0 has no length by a reset: a FIN would be the answer's
  * end. false when it is no such one, or a Unix socket, which has no reset. */
 NODISCARD bool front_conn_reset(const struct front_conn *c);
@@ -139,6 +150,8 @@ enum MHD_Result front_queue_reply(struct front_req *fr, const struct front_reply
 /* Writes the answer straight to the descriptor and half-closes; the rest of the request is
  * discarded. Used when libmicrohttpd cannot answer yet (it refuses while a body comes). */
 void front_answer_early(struct front_req *fr, const struct front_reply *r);
+/* Discards what a client still sends after an early answer, while libmicrohttpd is suspended. */
+void front_conn_discard(struct front_conn *c);
 /* An error, written to a descriptor on which no head has come; text is the message. */
 void front_send_raw_error(const struct front *f, int fd, enum err e, const char *reason,
                           const char *text);

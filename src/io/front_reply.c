@@ -18,14 +18,17 @@ bool front_conn_reset(const struct front_conn *c)
     return c->req && c->req->until_close && connect(c->watch.fd, &nobody, sizeof nobody) == 0;
 }
 
-/* The connection ends with the answer. Right behind a resume libmicrohttpd would close it and then
- * forget it until those ended that were quiet for longer; the ones with a time limit of their own
- * it looks at in each run. */
+void front_conn_last(struct front_conn *c)
+{
+    if (c->mc && MHD_set_connection_option(c->mc, MHD_CONNECTION_OPTION_TIMEOUT, 1u) != MHD_YES)
+        log_msg(LOG_WARN, "libmicrohttpd refused a time limit: a connection may stay too long");
+    c->f->pending = true;
+}
+
+/* The connection ends with the answer. */
 static ssize_t last(struct front_req *fr, ssize_t end)
 {
-    if (MHD_set_connection_option(fr->c->mc, MHD_CONNECTION_OPTION_TIMEOUT, 1u) != MHD_YES)
-        log_msg(LOG_WARN, "libmicrohttpd refused a time limit: a connection may stay too long");
-    fr->f->pending = true;
+    front_conn_last(fr->c);
     return end;
 }
 
@@ -45,6 +48,7 @@ static ssize_t pull(void *cls, uint64_t pos, char *p, size_t n)
         return cut(fr);
     long got = fr->f->o.ops->pull(fr->user, p, n);
     if (got > 0) {
+        fr->f->news++;
         fr->f->more = true;
         front_phase_set(fr->c, PHASE_WRITE);
         return (ssize_t)got;
@@ -235,4 +239,18 @@ void front_answer_early(struct front_req *fr, const struct front_reply *r)
     }
     buf_free(&out);
     buf_free(&body);
+}
+
+void front_conn_discard(struct front_conn *c)
+{
+    char sink[16384];
+    for (;;) {
+        ssize_t n = recv(c->watch.fd, sink, sizeof sink, MSG_DONTWAIT);
+        if (n > 0 && (c->drained += (size_t)n) < FRONT_DISCARD_MAX)
+            continue;
+        if (n < 0 && (errno == EAGAIN || errno == EINTR))
+            return;
+        front_conn_giveup(c);
+        return;
+    }
 }

@@ -29,12 +29,13 @@ void *front_on_target(void *cls, const char *uri, struct MHD_Connection *mc)
     list_init(&fr->link);
     list_init(&fr->waking);
     buf_putz(&fr->target, uri ? uri : "");
+    f->news++;
     /* libmicrohttpd makes a record of each query parameter in the memory it has for the head. When
      * that is used up, 0.9.75 neither answers nor closes, and 1.0 refuses the request. Nobody asks
-     * it for them: without a '&' in its own copy there is but one. */
-    for (char *p = f->own_query && uri ? strchr(drop_const(uri), '?') : NULL; p; p = strchr(p, '&'))
-        if (*p == '&')
-            *p = '.';
+     * it for them: in its own copy there are none. */
+    char *query = f->own_query && uri ? strchr(drop_const(uri), '?') : NULL;
+    if (query)
+        query[1] = '\0';
     if (fr->c) {
         fr->c->req = fr;
         f->more = f->more || fr->c->phase != PHASE_HEAD; /* one of several that came together */
@@ -152,6 +153,7 @@ static enum MHD_Result first_call(struct front_req *fr, struct MHD_Connection *m
     struct err_detail why; /* large: not zeroed on the hot path */
     why.text[0] = '\0';
     fr->opened = true;
+    f->news++;
     if (fr->c->phase != PHASE_NONE)
         front_phase_set(fr->c, PHASE_NONE);
     fr->head = (struct gate_head){.method = str_of(method),
@@ -218,6 +220,7 @@ static enum MHD_Result discard_some(struct front_req *fr, size_t *size)
 static enum MHD_Result body_call(struct front_req *fr, const char *data, size_t *size)
 {
     fr->f->more = true;
+    fr->f->news++;
     if (fr->refused)
         return discard_some(fr, size);
     fr->fed_run = fr->f->runs;
@@ -276,6 +279,7 @@ void front_on_completed(void *cls, struct MHD_Connection *mc, void **con_cls,
     if (!fr)
         return;
     *con_cls = NULL;
+    fr->f->news++;
     if (fr->c) {
         bool out = toe == MHD_REQUEST_TERMINATED_COMPLETED_OK || fr->c->lingering;
         enum front_end end = !out || fr->c->unsaid ? FRONT_LEFT
@@ -290,6 +294,19 @@ void front_on_completed(void *cls, struct MHD_Connection *mc, void **con_cls,
         if (!fr->c->gone && !fr->c->lingering)
             front_phase_set(fr->c, PHASE_IDLE);
     }
+    req_free(fr);
+}
+
+void front_req_lost(struct front_req *fr)
+{
+    /* its memory, with all of the head but the target, is freed already */
+    fr->head = (struct gate_head){.method = STR(""),
+                                  .target = buf_str(&fr->target),
+                                  .version = STR(""),
+                                  .hdrs = {fr->store, 0, ARRAY_LEN(fr->store)}};
+    fr->c->req = NULL;
+    if (fr->opened && fr->user)
+        fr->f->o.ops->gone(fr->user, FRONT_LOST, "");
     req_free(fr);
 }
 

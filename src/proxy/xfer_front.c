@@ -350,9 +350,11 @@ static void on_gone(void *user, enum front_end end, const char *why)
 {
     struct xfer *x = user;
     x->fr = NULL;
+    if (end == FRONT_LOST)
+        x->route = (struct route){0}; /* its names may be the head's */
     if (x->state != XS_REPLY)
         xfer_unrate(x);
-    if (end == FRONT_LEFT && x->err == ERR_OK)
+    if ((end == FRONT_LEFT || end == FRONT_LOST) && x->err == ERR_OK)
         x->client_gone = true;
     if (end == FRONT_REPLACED) { /* whatever it was to be: this is what the client has */
         x->err = err_set(&x->why, ERR_PROTOCOL, "%s", why);

@@ -6,11 +6,14 @@ libmicrohttpd 0.9.75 consumes or answers a few of these before the application s
 carry a deviation: the reason, and what is accepted besides the rule. None of them can touch another
 client's connection, and the upstream's framing is made from scratch."""
 
+import time
+
 import pytest
 
 from checks import ECHO, assert_error, assert_ok
 from client import chunked
-from daemon import seconds, timed
+from daemon import instrumented, seconds, timed
+from faults import ticks, wait_metric
 from hostile import (BARE_LF, DOUBLE, FOLD, NO_NAME, NUL, NUL_TARGET, OWN_PAGE, STRICT, library, lines,
                      outcome, raw, refused, status_of)
 
@@ -324,3 +327,56 @@ def test_a_bad_second_request_behind_a_good_one(shared, upstream):  # F2
     answers, closed, out = raw(shared, good + bad)
     assert closed and answers == 2 and status_of(out) == 200 and b"HTTP/1.1 400" in out
     assert len(upstream.requests) == 1
+
+
+# -- where libmicrohttpd gets stuck or lost ----------------------------------------------------
+
+BEGUN = "POST %s HTTP/1.1\r\nHost: localhost\r\nX-Sigferry-Service: ecs\r\nTransfer-Encoding: chunked\r\n\r\n" % ECHO
+
+
+@pytest.mark.parametrize("line", ["5;" + "a" * 20000, "0" * 20000], ids=["extension", "zeros"])
+def test_a_chunk_line_without_an_end(daemon, upstream, line):
+    """0.9.75 looks at its full buffer again and again, later ones drop the request: no work, an end,
+    and nobody else's answer."""
+    d = daemon(timeouts={"client_body_timeout": 1.5})
+    with d.client() as c:
+        c.send((BEGUN + line).encode())
+        with d.client() as next_one:
+            assert_ok(next_one.request("GET", ECHO, [SERVICE]))
+        before = ticks(d)
+        with d.client() as other:
+            time.sleep(1.0)  # as long as it would take to be seen
+            assert ticks(d) - before < 20
+            c.read_all(seconds(10))
+            wait_metric(d, "sigferry_inflight_requests", 0)
+            assert other.read_all(0.5) == (b"", False)
+    assert len(upstream.requests) == 1
+
+
+def test_heads_that_libmicrohttpd_drops_leave_nothing(daemon, upstream):
+    """A cookie it has no room for and a bad length: it closes and tells nobody of the request."""
+    head = ("GET %s HTTP/1.1\r\nHost: localhost\r\nCookie: %s\r\nX-P: %s\r\nContent-Length: +5\r\n\r\n"
+            % (ECHO, "c" * 7000, "p" * 2500)).encode()
+    d = daemon()
+
+    def ask(n):
+        for _ in range(n):
+            with d.client() as c:
+                c.send(head)
+                assert c.read_all(seconds(5))[1]
+
+    ask(100)
+    before = d.rss()
+    ask(1000)
+    assert instrumented() or d.rss() - before < 1 << 20, (before, d.rss())
+    assert upstream.requests == []
+    assert_ok(d.request())
+
+
+@pytest.mark.parametrize("length", [16250, 16290, 16310, 16380])
+def test_a_query_that_fills_the_buffer_is_answered_at_once(daemon, upstream, length):
+    d = daemon(timeouts={"client_header_timeout": 60.0})
+    with d.client() as idle, d.client() as c:
+        assert_ok(idle.request("GET", ECHO, [SERVICE]))
+        c.send(b"GET /?" + b"q" * length + b" HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        assert c.response().status in (414, 431)
