@@ -91,13 +91,42 @@ static void add_header(struct MHD_Response *resp, const struct hdr *h)
         log_msg(LOG_DEBUG, "libmicrohttpd refused response header %s", h->name.p);
 }
 
-/* libmicrohttpd keeps the request's head and writes the answer's into one pool of max_header bytes,
- * and closes without a word when they don't fit. */
+enum { FIELD_RECORD = 64 }; /* what libmicrohttpd makes of a field beside its text, at most */
+
+static enum MHD_Result add_size(void *cls, enum MHD_ValueKind kind, const char *name, size_t nlen,
+                                const char *value, size_t vlen)
+{
+    (void)kind, (void)name, (void)value;
+    *(size_t *)cls += nlen + vlen + FIELD_RECORD;
+    return MHD_YES;
+}
+
+static size_t cookies_size(struct str value)
+{
+    size_t n = value.n + FIELD_RECORD;
+    for (size_t i = 0; i < value.n; i++)
+        n += value.p[i] == ';' ? FIELD_RECORD : 0;
+    return n;
+}
+
+/* libmicrohttpd keeps the request's head, a copy of its cookies and the trailer, and writes the
+ * answer's head into the same pool of max_header bytes; it closes without a word when they don't
+ * fit. */
 static bool head_fits(const struct front_req *fr, const struct front_reply *r)
 {
-    size_t n = 1024 + fr->target.n;
-    for (size_t i = 0; i < fr->head.hdrs.n; i++)
-        n += fr->head.hdrs.v[i].name.n + fr->head.hdrs.v[i].value.n + 64;
+    const union MHD_ConnectionInfo *raw =
+        MHD_get_connection_info(fr->c->mc, MHD_CONNECTION_INFO_REQUEST_HEADER_SIZE);
+    size_t text = fr->target.n, n = 1024;
+    for (size_t i = 0; i < fr->head.hdrs.n; i++) {
+        const struct hdr *h = &fr->head.hdrs.v[i];
+        text += h->name.n + h->value.n;
+        n += FIELD_RECORD;
+        if (str_ieq(h->name, STR("Cookie")))
+            n += cookies_size(h->value);
+    }
+    n += raw && raw->header_size > text ? raw->header_size : text;
+    if (fr->verdict.framing == GATE_CHUNKED)
+        MHD_get_connection_values_n(fr->c->mc, MHD_FOOTER_KIND, add_size, &n);
     for (size_t i = 0; i < r->nhdrs; i++)
         n += r->hdrs[i].name.n + r->hdrs[i].value.n + 4;
     return n < fr->f->o.max_header;

@@ -260,3 +260,16 @@ def test_a_big_head_whose_body_comes_later(shared, upstream, big, size):
     assert r.get("X-Sigferry-Attempts") == "1" and r.json["ResponseMetadata"]["RequestId"] == own_id
     shared.wait_log("action=Echo .* status=502 .* bytes_out=0 .* request_id=%s .* error=UpstreamProtocolError "
                     "reason=.*max_header" % own_id, after=mark)
+
+
+def test_an_answer_behind_a_long_trailer_or_cookie_is_given(shared, upstream):
+    """libmicrohttpd keeps them where the answer's head has to go: that answer was lost, though its
+    request had been done."""
+    upstream.on("r", lambda ex: ex.send(OK + "X-Much: %s\r\nContent-Length: 2\r\n\r\nok" % ("v" * 2500)))
+    for headers, body in (([("Cookie", "c" * 6500)], b""),
+                          ([("Cookie", "; ".join(["c=1"] * 90))] + [("X-C", "c" * 6000)], b""),
+                          ([("Transfer-Encoding", "chunked")], b"1\r\nx\r\n0\r\nX-T: " + b"t" * 13500 + b"\r\n\r\n")):
+        with shared.client() as c:
+            c.send(c.head("POST" if body else "GET", target("r"), [SERVICE] + headers) + body)
+            r = c.response()
+        assert (r.status, r.body, r.whole) == (200, b"ok", True), (headers[0][0], r)
