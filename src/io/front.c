@@ -391,7 +391,6 @@ bool front_accept(struct front *f, int fd, const struct peer *peer, const void *
 
 static void run(struct front *f)
 {
-    uint64_t news = f->news;
     f->more = false;
     f->fed = 0;
     f->runs++;
@@ -399,7 +398,8 @@ static void run(struct front *f)
     f->resumed = false;
     if (MHD_run(f->mhd) != MHD_YES)
         log_msg(LOG_ERROR, "libmicrohttpd: MHD_run failed");
-    f->barren = f->news == news ? f->barren + 1 : 0;
+    f->barren = f->news == f->old_news ? f->barren + 1 : 0;
+    f->old_news = f->news;
     if (walks)
         f->resume_at_ns = clock_ns() + f->nsuspended * FRONT_WALK_PAUSE_NS;
 }
