@@ -97,7 +97,6 @@ bool front_suspend(struct front_req *fr)
 static void resume(struct front_req *fr)
 {
     struct front *f = fr->f;
-    f->news++;
     fr->suspended = false;
     f->nsuspended--;
     list_unlink(&fr->waking);
@@ -172,7 +171,6 @@ static void phases_expire(struct timer *t)
 static void conn_ready(struct loop_fd *w, uint32_t events)
 {
     struct front_conn *c = CONTAINER_OF(w, struct front_conn, watch);
-    c->f->news++;
     if (c->own_reads) {
         front_conn_discard(c);
         return;
@@ -398,8 +396,6 @@ static void run(struct front *f)
     f->resumed = false;
     if (MHD_run(f->mhd) != MHD_YES)
         log_msg(LOG_ERROR, "libmicrohttpd: MHD_run failed");
-    f->barren = f->news == f->old_news ? f->barren + 1 : 0;
-    f->old_news = f->news;
     if (walks)
         f->resume_at_ns = clock_ns() + f->nsuspended * FRONT_WALK_PAUSE_NS;
 }
@@ -419,6 +415,7 @@ void front_run(struct front *f)
     while (clock_ns() >= f->resume_at_ns && !list_empty(&f->waking))
         resume(CONTAINER_OF(f->waking.next, struct front_req, waking));
     unsigned held = f->nheld;
+    bool asked = f->pending; /* not only by libmicrohttpd */
     f->pending = false;
     run(f);
     for (int i = 1; i < FRONT_BODY_RUNS && f->fed; i++)
@@ -426,6 +423,7 @@ void front_run(struct front *f)
     /* An answer given to a held connection is written by the run after. */
     if (f->nheld < held && busy(f))
         run(f);
+    f->barren = asked || f->more ? 0 : f->barren + 1;
     f->hold_until_ns = clock_ns() + (list_empty(&f->phase[PHASE_HEAD]) ? FRONT_HOLD_NS : NS_PER_MS);
 }
 

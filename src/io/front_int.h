@@ -89,20 +89,19 @@ struct front {
     struct front_options o;
     struct MHD_Daemon *mhd;
     bool pending, closing, draining;
-    bool in_place;           /* libmicrohttpd is one whose buffer tells what stood in a head */
-    bool own_query;          /* … that takes the query's parameters from memory it shows first */
-    bool more;               /* the last run may have left bytes to read or to write */
-    unsigned fed;            /* requests of which the last run brought a piece, not the end */
-    bool resumed;            /* the next run walks the suspended ones */
-    unsigned nsuspended;     /* connections libmicrohttpd has suspended */
-    uint64_t resume_at_ns;   /* no resume before */
-    unsigned nheld;          /* requests that wait without being suspended */
-    uint64_t runs;           /* of libmicrohttpd */
-    uint64_t news, old_news; /* events, and calls that brought something; until the last run */
-    unsigned barren;         /* runs without news in a row */
-    uint64_t wait_ns;        /* how long answers take, a moving average times 16 */
-    uint64_t wait_runs;      /* the same in runs */
-    uint64_t hold_until_ns;  /* with nheld: when the next run is due */
+    bool in_place;          /* libmicrohttpd is one whose buffer tells what stood in a head */
+    bool own_query;         /* … that takes the query's parameters from memory it shows first */
+    bool more;              /* the last run may have left bytes to read or to write */
+    unsigned fed;           /* requests of which the last run brought a piece, not the end */
+    bool resumed;           /* the next run walks the suspended ones */
+    unsigned nsuspended;    /* connections libmicrohttpd has suspended */
+    uint64_t resume_at_ns;  /* no resume before */
+    unsigned nheld;         /* requests that wait without being suspended */
+    uint64_t runs;          /* of libmicrohttpd */
+    unsigned barren;        /* runs in a row that nothing but libmicrohttpd asked for, in vain */
+    uint64_t wait_ns;       /* how long answers take, a moving average times 16 */
+    uint64_t wait_runs;     /* the same in runs */
+    uint64_t hold_until_ns; /* with nheld: when the next run is due */
     unsigned nconns, nleaving; /* leaving: given up, libmicrohttpd has yet to let go */
     unsigned mhd_max_connections;
     struct timer timer;

@@ -48,7 +48,6 @@ static ssize_t pull(void *cls, uint64_t pos, char *p, size_t n)
         return cut(fr);
     long got = fr->f->o.ops->pull(fr->user, p, n);
     if (got > 0) {
-        fr->f->news++;
         fr->f->more = true;
         front_phase_set(fr->c, PHASE_WRITE);
         return (ssize_t)got;

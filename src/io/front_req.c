@@ -29,7 +29,6 @@ void *front_on_target(void *cls, const char *uri, struct MHD_Connection *mc)
     list_init(&fr->link);
     list_init(&fr->waking);
     buf_putz(&fr->target, uri ? uri : "");
-    f->news++;
     /* libmicrohttpd makes a record of each query parameter in the memory it has for the head. When
      * that is used up, 0.9.75 neither answers nor closes, and 1.0 refuses the request. Nobody asks
      * it for them: in its own copy there are none. */
@@ -153,7 +152,6 @@ static enum MHD_Result first_call(struct front_req *fr, struct MHD_Connection *m
     struct err_detail why; /* large: not zeroed on the hot path */
     why.text[0] = '\0';
     fr->opened = true;
-    f->news++;
     if (fr->c->phase != PHASE_NONE)
         front_phase_set(fr->c, PHASE_NONE);
     fr->head = (struct gate_head){.method = str_of(method),
@@ -220,7 +218,6 @@ static enum MHD_Result discard_some(struct front_req *fr, size_t *size)
 static enum MHD_Result body_call(struct front_req *fr, const char *data, size_t *size)
 {
     fr->f->more = true;
-    fr->f->news++;
     if (fr->refused)
         return discard_some(fr, size);
     fr->fed_run = fr->f->runs;
@@ -279,7 +276,6 @@ void front_on_completed(void *cls, struct MHD_Connection *mc, void **con_cls,
     if (!fr)
         return;
     *con_cls = NULL;
-    fr->f->news++;
     if (fr->c) {
         bool out = toe == MHD_REQUEST_TERMINATED_COMPLETED_OK || fr->c->lingering;
         enum front_end end = !out || fr->c->unsaid ? FRONT_LEFT
